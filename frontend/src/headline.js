@@ -1,0 +1,65 @@
+// Five large answers: what opens next, what is armed, what is at risk, how the day goes, what is held.
+
+import { attr, el, text } from "./dom.js";
+import { OVER, STATES, countdown, money, sign } from "./format.js";
+
+function tile(name, label) {
+  const value = el("div", { class: "mx-big" }, "–");
+  const note = el("div", { class: "mx-note" }, "");
+  const node = el("section", { class: "mx-tile", "data-tile": name, "aria-label": label }, el("h2", {}, label), value, note);
+  return { node, value, note };
+}
+
+function armedNote(count, halted) {
+  if (count === 0) return "nothing is bought by itself";
+  if (halted) return "halted: nothing is bought";
+  return count === 1 ? "buys by itself when it opens" : `${count} buy by themselves when they open`;
+}
+
+export class Headline {
+  constructor() {
+    this.next = tile("next", "Next opening");
+    this.armed = tile("armed", "Armed");
+    this.risk = tile("risk", "At risk");
+    this.day = tile("day", "Profit today");
+    this.held = tile("held", "Held");
+    this.node = el("div", { class: "mx-headline" }, ...[this.next, this.armed, this.risk, this.day, this.held].map((each) => each.node));
+    this.listing = null;
+  }
+
+  update(desk) {
+    const waiting = desk.listings.filter((each) => !OVER.has(each.state));
+    this.listing = waiting.find((each) => each.open_ms > desk.at_ms) ?? null;
+    const armed = desk.listings.filter((each) => each.state === "ARMED" || each.state === "FIRING");
+    text(this.armed.value, armed.length ? armed.map((each) => each.symbol).join(", ") : "nothing");
+    attr(this.armed.node, "data-level", !armed.length ? "none" : desk.halt ? "held back" : "armed");
+    text(this.armed.note, armedNote(armed.length, desk.halt !== null));
+
+    const { risk } = desk;
+    text(this.risk.value, `${money(risk.at_risk)} ${risk.quote}`);
+    attr(this.risk.node, "data-level", Number(risk.at_risk) > 0 ? "risk" : "none");
+    text(this.risk.note, risk.equity === null ? "cost of what is held and may still be bought" : `of ${money(risk.equity)} equity`);
+
+    text(this.day.value, `${money(risk.day_pnl, true)} ${risk.quote}`);
+    attr(this.day.value, "data-sign", sign(risk.day_pnl));
+    text(this.day.note, `${money(risk.pnl, true)} in all`);
+
+    const held = desk.positions.map((each) => each.symbol).join(", ");
+    text(this.held.value, risk.unrealised === null || !held ? held || "nothing" : `${money(risk.unrealised, true)} ${risk.quote}`);
+    attr(this.held.value, "data-sign", held ? sign(risk.unrealised) : "flat");
+    text(this.held.note, held ? `${held}, not yet sold` : "no position");
+    attr(this.held.node, "data-level", held ? "held" : "none");
+  }
+
+  tick(venue) {
+    attr(this.next.node, "data-level", this.listing === null ? "none" : "some");
+    if (this.listing === null) {
+      text(this.next.value, "nothing ahead");
+      text(this.next.note, "no listing is known yet");
+      return;
+    }
+    const { symbol, state, open_ms: open } = this.listing;
+    text(this.next.value, countdown(open - venue.now()));
+    text(this.next.note, state ? `${symbol}  ${STATES[state]} ${state}` : `${symbol}  no plan`);
+  }
+}

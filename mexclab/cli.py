@@ -1,0 +1,217 @@
+"""The command line: a thin skin. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mexclab.errors import MexclabError
+
+if TYPE_CHECKING:
+    from mexclab.config import Settings
+
+app = typer.Typer(
+    name="mexclab",
+    help="A research laboratory and live-trading desk for the MEXC exchange.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Why = Annotated[str, typer.Argument(help="The reason, in a sentence; it is journalled.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default: see `mexclab config`.")
+]
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one clear line and its own exit code."""
+    try:
+        app()
+    except MexclabError as error:
+        typer.echo(f"mexclab: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _settings(config: Path | None = None) -> Settings:
+    from mexclab.config import load_settings
+
+    return load_settings(config).settings
+
+
+def _observed(config: Path | None = None) -> Settings:
+    from mexclab.runtime.observe import configure
+
+    settings = _settings(config)
+    configure(settings.log.format, settings.log.level)
+    return settings
+
+
+@app.command()
+def trade(config: ConfigFile = None) -> None:
+    """Run the trading daemon. Paper by default; stop it with Ctrl-C."""
+    from mexclab.daemon.main import trade as run
+
+    run(_observed(config))
+
+
+@app.command()
+def demo(
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same day and the same profit.")
+    ] = 7,
+    seconds: Annotated[float, typer.Option(min=5, help="Wall seconds for the whole day.")] = 80,
+    headless: Annotated[bool, typer.Option("--headless", help="No dashboard, no browser.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one JSON object on standard output.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget an interrupted demo and start anew.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Stay up after the day until Ctrl-C.")
+    ] = True,
+    config: ConfigFile = None,
+) -> None:
+    """Play a day of simulated listings: seen, planned, armed, fired, managed, written up."""
+    from mexclab.demo import Wishes, play
+
+    play(_settings(config), Wishes(seed, seconds, headless, as_json, fresh, keep and not headless))
+
+
+@app.command()
+def lab(config: ConfigFile = None) -> None:
+    """Open JupyterLab on the notebooks."""
+    from mexclab.notebook.launch import run_lab
+
+    run_lab(_settings(config))
+
+
+@app.command()
+def dash(config: ConfigFile = None) -> None:
+    """Serve the Voila dashboards."""
+    from mexclab.notebook.launch import run_dash
+
+    run_dash(_settings(config))
+
+
+@app.command("config")
+def show_config(
+    config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """Show every setting in force and where it comes from; secrets are masked."""
+    from mexclab.config import describe, load_settings
+
+    rows = describe(load_settings(config))
+    if as_json:
+        typer.echo(json.dumps([{"key": r.key, "value": r.value, "origin": r.origin} for r in rows], indent=2))
+        return
+    width, shown = max(len(r.key) for r in rows), max(len(r.value) for r in rows)
+    for row in rows:
+        typer.echo(f"{row.key:<{width}}  {row.value:<{min(shown, 44)}}  {row.origin}")
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
+    symbol: Annotated[str, typer.Option(help="The symbol, for files that do not name it.")] = "",
+    interval: Annotated[
+        str, typer.Option(help="Bar interval, such as 1m; default: found from the times.")
+    ] = "",
+    time_unit: Annotated[str, typer.Option(help="auto, s, ms, us, ns or iso.")] = "auto",
+    time_is: Annotated[str, typer.Option(help="Whether a bar's time is its open or its close.")] = "open",
+    volume_in: Annotated[str, typer.Option(help="Unit of the volume: base or quote.")] = "base",
+    column: Annotated[
+        list[str] | None, typer.Option(help="Rename: NAME=COLUMN, such as ts=Open time.")
+    ] = None,
+    fix: Annotated[str, typer.Option(help="What may be mended: sort, dedupe, or both with a comma.")] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="New values win over bars already there.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Bring bars into the lake: checked, idempotent, atomic."""
+    from mexclab.importing import ImportWishes, import_with_progress
+
+    wishes = ImportWishes(symbol, interval, time_unit, time_is, volume_in, column or [], fix, replace)
+    report = import_with_progress(paths, _settings(config), wishes)
+    typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
+
+
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(help="A pipeline's name, or the path of a notebook.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", help="NAME=VALUE, repeatable.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run a notebook through papermill: parameters checked first, output kept either way."""
+    from mexclab.jobs import run_from_words
+
+    done = run_from_words(pipeline, parameter or [], _settings(config))
+    typer.echo(f"{done.title}: {done.seconds:.1f} s\n{done.output}\n{done.html}")
+
+
+def _desk(config: Path | None) -> Any:
+    from mexclab.notebook.desk import DeskClient
+
+    return DeskClient.discover(_settings(config).data)
+
+
+@app.command()
+def status(config: ConfigFile = None) -> None:
+    """What the running desk is doing."""
+    from mexclab.notebook.status import sentences
+
+    typer.echo("\n".join(sentences(_desk(config).snapshot())))
+
+
+@app.command()
+def halt(why: Why, config: ConfigFile = None) -> None:
+    """Stop every new entry at once and cancel open ones; exits go on."""
+    typer.echo(_desk(config).halt(why).message)
+
+
+@app.command()
+def resume(why: Why, config: ConfigFile = None) -> None:
+    """Allow entries again, after checks."""
+    typer.echo(_desk(config).resume(why).message)
+
+
+@app.command()
+def flatten(why: Why, config: ConfigFile = None) -> None:
+    """Sell everything that is held, in bounded orders."""
+    typer.echo(_desk(config).flatten(why).message)
+
+
+@app.command()
+def arm(snipe_id: str, config: ConfigFile = None) -> None:
+    """Let a planned snipe fire at its opening."""
+    typer.echo(_desk(config).arm(snipe_id).message)
+
+
+@app.command()
+def disarm(snipe_id: str, config: ConfigFile = None) -> None:
+    """Take an armed snipe back."""
+    typer.echo(_desk(config).disarm(snipe_id).message)
+
+
+@app.command()
+def verify(config: ConfigFile = None) -> None:
+    """Check the ledger's hash chain from the first entry to the last."""
+    from mexclab.bootstrap import verify_ledger
+
+    typer.echo(verify_ledger(_settings(config)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The settings themselves: types, units, ranges, defaults and a line of help for each."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+
+from mexclab.config.address import url_fault
+
+
+def _exact(value: Any) -> Any:
+    """Text and whole numbers as :class:`Decimal`; a float by its shortest digits, never its binary noise."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    try:
+        return Decimal(str(value).strip())
+    except InvalidOperation:
+        return value
+
+
+def absolute(value: Any) -> Any:
+    """Text as an absolute path: a kernel and the daemon do not share a working folder."""
+    if isinstance(value, str):
+        try:
+            value = Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("must be a folder: there is no home folder that '~' could stand for") from None
+    return Path(os.path.abspath(value)) if isinstance(value, Path) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+Exact = Annotated[Decimal, BeforeValidator(_exact)]
+Money = Annotated[Exact, Field(le=Decimal(10**9))]
+Folder = Annotated[Path, BeforeValidator(absolute)]
+Code = Annotated[int, Field(ge=0, le=99)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Triples = Annotated[tuple[tuple[Code, Code, Code], ...], BeforeValidator(_tuples), Field(min_length=1)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+class Group(BaseModel):
+    """Settings that belong together. Frozen; an unknown name is an error; no type is guessed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class LedgerSettings(Group):
+    """Where the ledger lives."""
+
+    url: SecretStr | None = Field(
+        default=None, description="postgresql:// address; none: the embedded server"
+    )
+    pool_size: int = Field(default=5, ge=1, le=100, description="connections kept open at most")
+    connect_timeout_s: int = Field(default=10, ge=1, le=300, description="seconds to wait for a connection")
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and (fault := url_fault(url.get_secret_value())):
+            raise ValueError(fault)
+        return url
+
+
+class ApiSettings(Group):
+    """Where the trading daemon listens."""
+
+    host: str = Field(default="127.0.0.1", description="loopback address to listen on")
+    port: Port = Field(default=8787, description="TCP port; 0: any free one")
+
+    @field_validator("host")
+    @classmethod
+    def _is_loopback(cls, host: str) -> str:
+        try:
+            loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            raise ValueError("must be a loopback address (127.0.0.1, ::1 or localhost)")
+        return host
+
+
+class DashSettings(Group):
+    """Where people look: Voila and JupyterLab."""
+
+    port: Port = Field(default=8866, description="TCP port of the dashboards; 0: any free one")
+    lab_port: Port = Field(default=8888, description="TCP port of JupyterLab; 0: any free one")
+
+
+class PaperSettings(Group):
+    """The venue in process that fills orders without money."""
+
+    quote_balance: Money = Field(
+        default=Decimal(1000), ge=0, description="money to start with, in the quote asset"
+    )
+    quote_asset: str = Field(
+        default="USDT", pattern=r"^[A-Z0-9]{2,12}$", description="asset that money is held in"
+    )
+    maker_fee: Exact = Field(
+        default=Decimal(0), ge=0, lt=1, description="fee of a resting fill, as a fraction"
+    )
+    taker_fee: Exact = Field(
+        default=Decimal("0.0005"), ge=0, lt=1, description="fee of a crossing fill, as a fraction"
+    )
+    latency_ms_median: int = Field(
+        default=120, ge=0, le=60_000, description="median milliseconds to the venue and back"
+    )
+    seed: int = Field(default=7, ge=0, lt=2**63, description="seed of the simulated market and its delays")
+
+
+class ListingsSettings(Group):
+    """How listings are watched for before they open."""
+
+    poll_interval_s: int = Field(
+        default=30, ge=1, le=86_400, description="seconds between two looks at the venue"
+    )
+    ready_triples: Triples = Field(
+        default=((2, 2, 4),),
+        description="(sts, st, tt) codes that mean: ready to open; the venue's symbolsV2",
+    )
+    minimum_lead_h: Exact = Field(
+        default=Decimal("3.5"),
+        ge=0,
+        le=720,
+        description="hours before the opening that a listing must be known",
+    )
+
+
+class SnipeSettings(Group):
+    """Defaults of an opening snipe."""
+
+    budget_quote: Money = Field(
+        default=Decimal(50), gt=0, description="money for one snipe, in the quote asset"
+    )
+    cap_multiple: Exact = Field(
+        default=Decimal("3.0"), ge=1, le=100, description="highest entry price, times the reference price"
+    )
+    deadline_s: int = Field(
+        default=20, ge=1, le=3600, description="seconds after the opening to give up the entry"
+    )
+    attempts: int = Field(default=6, ge=1, le=100, description="entry orders sent at most")
+    attempt_spacing_ms: int = Field(
+        default=250, ge=10, le=60_000, description="milliseconds between two entry attempts"
+    )
+    exit_preset: Literal["conservative", "balanced", "aggressive"] = Field(
+        default="balanced", description="ladder by which the position is sold"
+    )
+    stop_loss: Exact = Field(
+        default=Decimal("0.15"),
+        gt=0,
+        lt=1,
+        description="fall from the entry price that sells all, as a fraction",
+    )
+    time_stop_s: int = Field(
+        default=1800, ge=1, le=604_800, description="seconds after the entry that sell all"
+    )
+    auto_arm: bool = Field(default=False, description="arm a snipe without a person's word")
+
+
+class LimitSettings(Group):
+    """What no order may break. Money is in the quote asset."""
+
+    per_order_quote: Money = Field(default=Decimal(50), gt=0, description="money in one order at most")
+    per_symbol_quote: Money = Field(default=Decimal(50), gt=0, description="money in one symbol at most")
+    total_exposure_quote: Money = Field(
+        default=Decimal(200), gt=0, description="money in all symbols at most"
+    )
+    open_snipes: int = Field(default=3, ge=1, le=1000, description="snipes at work at once at most")
+    day_loss_quote: Money = Field(
+        default=Decimal(100), gt=0, description="loss since 00:00 UTC that stops entries"
+    )
+    drawdown: Exact = Field(
+        default=Decimal("0.10"),
+        gt=0,
+        le=1,
+        description="fall of equity from its peak that stops entries, fraction",
+    )
+    loss_streak: int = Field(default=3, ge=1, le=1000, description="losses in a row that pause entries")
+    loss_streak_pause_s: int = Field(
+        default=3600, ge=0, le=604_800, description="seconds that such a pause lasts"
+    )
+    orders_per_s: int = Field(
+        default=5, ge=1, le=12, description="orders a second at most; the venue's own limit is 12"
+    )
+    stale_price_s: int = Field(
+        default=2, ge=1, le=3600, description="seconds after which a price is too old to enter on"
+    )
+    clock_offset_ms: int = Field(
+        default=250, ge=1, le=10_000, description="milliseconds off the venue's clock that block entries"
+    )
+    clock_age_s: int = Field(
+        default=60, ge=1, le=86_400, description="seconds after which the measured clock offset is too old"
+    )
+    minimum_probability: Exact = Field(
+        default=Decimal("0.5"), ge=0, le=1, description="probability that a signal must have to be entered on"
+    )
+    symbol_cooldown_s: int = Field(
+        default=3600, ge=0, le=604_800, description="seconds between two entries in one symbol"
+    )
+
+
+class LogSettings(Group):
+    """What the log looks like."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else json"
+    )
+    level: Level = Field(default="INFO", description="least severity that is written")
+
+
+def data_folder() -> Path:
+    """The platform's folder for a user's data, where none is named."""
+    return Path(platformdirs.user_data_dir("mexclab", appauthor=False))
+
+
+class Settings(Group):
+    """Every setting of mexclab. ``Settings()`` is the defaults; :func:`load_settings` reads the rest."""
+
+    mode: Literal["paper", "live"] = Field(
+        default="paper", description="paper: simulated money; live: real money"
+    )
+    data: Folder = Field(default_factory=data_folder, description="folder of the lake, ledger and vault")
+    ledger: LedgerSettings = LedgerSettings()
+    api: ApiSettings = ApiSettings()
+    dash: DashSettings = DashSettings()
+    paper: PaperSettings = PaperSettings()
+    listings: ListingsSettings = ListingsSettings()
+    snipe: SnipeSettings = SnipeSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()

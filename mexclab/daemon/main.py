@@ -1,0 +1,25 @@
+"""``mexclab trade``: one desk, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mexclab.bootstrap import data_folder, desk
+from mexclab.config import Settings
+from mexclab.daemon.process import Daemon
+
+VERSION = "0.1.0"
+
+
+def trade(settings: Settings) -> None:
+    """Run the trading daemon in the foreground.
+
+    Raises:
+        ConfigError, PortInUse, LedgerError: what is wrong, in one sentence.
+    """
+    data_folder(settings)
+    assembly = desk(settings, VERSION)
+    try:
+        asyncio.run(Daemon(settings, assembly).run())
+    finally:
+        assembly.close()

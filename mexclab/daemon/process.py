@@ -1,0 +1,252 @@
+"""The daemon as a process: start, serve, run, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from mexclab import replay
+from mexclab.bootstrap import Assembly, data_folder
+from mexclab.config import Settings
+from mexclab.daemon import api
+from mexclab.daemon.chart import Chart
+from mexclab.daemon.snapshot import Check, View, snapshot
+from mexclab.daemon.tape import Tape
+from mexclab.domain import events as e
+from mexclab.domain.clock import SECOND, span
+from mexclab.domain.market import Symbol
+from mexclab.errors import LedgerError, ParameterError, PortInUse
+from mexclab.trading import recovery, safety
+
+LEDGER_LAG_S = 2.0
+Hook = Callable[[], Awaitable[None]]
+log = structlog.get_logger("mexclab.daemon")
+
+
+class Daemon:
+    """One desk, its API, and the files by which clients find it (``api.Station``)."""
+
+    def __init__(self, settings: Settings, assembly: Assembly) -> None:
+        self.settings = settings
+        self.assembly = assembly
+        self.engine = assembly.engine
+        self.chart = Chart()
+        self.tape = Tape(self.engine.desk)
+        self.token = ""
+        self.url = ""
+        self.failed = ""
+        self._news = 0
+        identity = assembly.identity
+        self._view = View(self.engine, self.chart, self.tape, identity.mode, identity.venue, identity.version)
+
+    # -- running ---------------------------------------------------------------------------------
+
+    async def run(
+        self, until_ns: int | None = None, ready: Hook | None = None, after: Hook | None = None
+    ) -> None:
+        """Recover, serve the API, trade until ``until_ns`` or a signal to stop.
+
+        Args:
+            ready: called once the API answers, before the first decision.
+            after: called when ``until_ns`` is reached, while the API still answers.
+
+        Raises:
+            PortInUse: another process listens on the API's port.
+            LedgerError: the ledger failed; nothing may trade without it.
+        """
+        folder = data_folder(self.settings)
+        listener = listen(self.settings.api.host, self.settings.api.port)
+        try:
+            self.token = make_token(folder / "daemon.token")
+            self.url = f"http://{self.settings.api.host}:{listener.getsockname()[1]}"
+            self.assembly.bus.subscribe(self._take)
+            report = await recovery.start(self.engine, self.assembly.identity)
+            log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
+            _write(folder / "daemon.json", self._address())
+            await self._serve(listener, self._trade(until_ns, ready, after))
+        finally:
+            listener.close()
+            with contextlib.suppress(FileNotFoundError):
+                (folder / "daemon.json").unlink()
+
+    async def _serve(self, listener: socket.socket, work: Coroutine[Any, Any, None]) -> None:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                api.build(self), log_config=None, access_log=False, lifespan="off", ws="websockets-sansio"
+            )
+        )
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        serving = asyncio.create_task(server._serve([listener]))
+        trading = asyncio.create_task(work)
+        loop = asyncio.get_running_loop()
+        asked: list[str] = []
+
+        def stop(name: str) -> None:
+            asked.append(name)
+            trading.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, signal.Signals(number).name)
+        try:
+            await trading
+            why = "the time was up"
+        except asyncio.CancelledError:
+            why = f"asked to by {asked[0]}" if asked else "cancelled"
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        with contextlib.suppress(LedgerError):
+            await self.engine.record(e.DaemonStopped(self.engine.parts.clock.now_ns(), why))
+        server.should_exit = True
+        await serving
+        if asked:
+            raise KeyboardInterrupt
+
+    async def _trade(self, until_ns: int | None, ready: Hook | None, after: Hook | None) -> None:
+        if ready is not None:
+            await ready()
+        try:
+            await replay.run(self.engine, until_ns, self._watch)
+            if after is not None:
+                await after()
+        except LedgerError as error:
+            self.failed = error.message
+            raise
+
+    def _watch(self, happenings: Any) -> None:
+        self.chart.take(happenings)
+        self._news += 1
+
+    def _take(self, seq: int, event: e.Event) -> None:
+        self.tape.take(seq, event)
+        self._news += 1
+        correlation = e.correlation(event)
+        log.info(
+            type(event).__name__,
+            seq=seq,
+            at_ns=event.at_ns,
+            **({"correlation": correlation} if correlation else {}),
+        )
+
+    def _address(self) -> str:
+        mode = self.assembly.identity.mode
+        return json.dumps({"url": self.url, "pid": os.getpid(), "mode": mode, "started_ns": time.time_ns()})
+
+    # -- what the API asks -----------------------------------------------------------------------
+
+    def checks(self) -> list[Check]:
+        engine, limits = self.engine, self.engine.rules.limits
+        now = engine.parts.clock.now_ns()
+        lag = self.assembly.ledger.lag_s()
+        lag_words = f"last entry {engine.seq}, oldest waiting {lag:.1f} s"
+        reading, radar = engine.clock_reading, engine.parts.radar
+        fresh = reading is not None and now - reading.measured_ns <= limits.clock_age_s * SECOND
+        age = span(now - reading.measured_ns) if reading else ""
+        clock_words = f"offset {span(reading.offset_ns)}, measured {age} ago" if reading else "never measured"
+        unknown = engine.desk.unknown_orders()
+        halt = engine.desk.halt
+        return [
+            Check("ledger", not self.failed and lag < LEDGER_LAG_S, self.failed or lag_words),
+            Check("venue clock", fresh, clock_words),
+            Check(
+                "listings",
+                not radar.problem and radar.polled_ns is not None,
+                radar.problem or self._polled(now),
+            ),
+            Check("orders", not unknown, f"{len(unknown)} of unknown fate" if unknown else "all known"),
+            Check("entries", halt is None, f"halted by {halt.by}: {halt.why}" if halt else "allowed"),
+        ]
+
+    def _polled(self, now: int) -> str:
+        polled = self.engine.parts.radar.polled_ns
+        return f"asked {span(now - polled)} ago" if polled is not None else "not asked yet"
+
+    def picture(self, frame: int, symbol: Symbol | None) -> dict[str, Any]:
+        return snapshot(self._view, self.checks(), self.assembly.speed(), frame, symbol)
+
+    def events(self, after: int, limit: int, snipe_id: str) -> list[dict[str, Any]]:
+        rows = self.assembly.ledger.rows(after, limit, snipe_id or None)
+        return [
+            {
+                "seq": r.seq,
+                "kind": r.kind,
+                "at_ns": r.at_ns,
+                "correlation": r.correlation,
+                "body": json.loads(r.body),
+            }
+            for r in rows
+        ]
+
+    def state(self) -> tuple[int, bool]:
+        return self.engine.seq, self.engine.desk.halt is not None
+
+    def news(self) -> int:
+        return self._news
+
+    async def act(self, name: str, by: str, why: str, snipe_id: str = "") -> str:
+        match name:
+            case "halt":
+                return await safety.halt(self.engine, by, why)
+            case "resume":
+                return await safety.resume(self.engine, by, why)
+            case "flatten":
+                return await safety.flatten(self.engine, by, why)
+            case "arm":
+                return await safety.arm(self.engine, snipe_id, by)
+            case "disarm":
+                return await safety.disarm(self.engine, snipe_id, by)
+        raise ParameterError(f"there is no act {name!r}")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        PortInUse: somebody else listens there.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortInUse(
+            f"{host}:{port} is in use by another process; stop it, or choose another port "
+            "with MEXCLAB_API__PORT (0 takes any free one)",
+            port=port,
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def make_token(path: Path) -> str:
+    """The API's token: made at the first start, readable by its owner only, kept afterwards."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        path.chmod(0o600)
+        return path.read_text().strip()
+    token = secrets.token_urlsafe(32)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.chmod(0o600)
+    fresh.replace(path)

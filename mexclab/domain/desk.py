@@ -1,0 +1,246 @@
+"""The desk: all state that matters, as a fold over the ledger's events in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from mexclab.domain import events as e
+from mexclab.domain.market import Side, Symbol
+from mexclab.domain.order import Fill, Order, OrderState
+from mexclab.domain.portfolio import ZERO, Portfolio
+from mexclab.domain.signal import Signal
+from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.errors import DomainError
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why nothing new is entered, since when, and by whom."""
+
+    at_ns: int
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one snipe earned, fees included, in quote units."""
+
+    snipe_id: str
+    symbol: Symbol
+    closed_ns: int
+    profit: Decimal
+
+
+class Desk:
+    """Orders, snipes, portfolio, halt.
+
+    One writer folds events into it, in ledger order; everyone else reads. Folding the same events
+    always gives the same desk.
+    """
+
+    def __init__(self) -> None:
+        self.portfolio = Portfolio()
+        self.orders: dict[str, Order] = {}
+        self.snipes: dict[str, Snipe] = {}
+        self.halt: Halt | None = None
+        self.results: list[Result] = []
+        self.signals: dict[str, Signal] = {}
+        self.declined: dict[str, str] = {}  # signal id -> why no plan was made of it
+        self.external: dict[str, e.ExternalOrderSeen] = {}
+        self._trades: set[str] = set()
+        self._by_snipe: dict[str, list[str]] = {}
+        self._open: dict[str, None] = {}  # client ids in the order they were decided
+
+    @classmethod
+    def of(cls, events: Iterable[e.Event]) -> Desk:
+        """The desk that these events add up to."""
+        desk = cls()
+        for event in events:
+            desk.fold(event)
+        return desk
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def open_orders(self) -> Iterator[Order]:
+        """Orders that the venue may still trade."""
+        return (self.orders[client_id] for client_id in self._open)
+
+    def orders_of(self, snipe_id: str) -> list[Order]:
+        return [self.orders[client_id] for client_id in self._by_snipe.get(snipe_id, ())]
+
+    def live_snipes(self) -> list[Snipe]:
+        return [snipe for snipe in self.snipes.values() if not snipe.state.is_over]
+
+    def entries(self, snipe_id: str) -> list[Order]:
+        return [order for order in self.orders_of(snipe_id) if order.side is Side.BUY]
+
+    def exits(self, snipe_id: str) -> list[Order]:
+        return [order for order in self.orders_of(snipe_id) if order.side is Side.SELL]
+
+    def held(self, symbol: Symbol) -> Decimal:
+        """Units of the base asset held."""
+        position = self.portfolio.positions.get(symbol)
+        return position.quantity if position else ZERO
+
+    def entry_price(self, snipe_id: str) -> Decimal | None:
+        """The average price of the entry, fees not included."""
+        bought = [order for order in self.entries(snipe_id) if order.fills]
+        quantity = sum((order.filled for order in bought), ZERO)
+        return sum((order.filled_value for order in bought), ZERO) / quantity if quantity else None
+
+    def profit(self, snipe_id: str) -> Decimal:
+        """Sold minus bought minus fees in quote, over the fills of one snipe."""
+        total = ZERO
+        for order in self.orders_of(snipe_id):
+            sign = 1 if order.side is Side.SELL else -1
+            for fill in order.fills:
+                total += sign * fill.value - (fill.fee if fill.fee_asset == fill.symbol.quote else ZERO)
+        return total
+
+    def committed(self, symbol: Symbol | None = None) -> Decimal:
+        """Quote at stake: the cost of what is held and what open buy orders may still spend."""
+        held = sum(
+            (p.cost for p in self.portfolio.held if symbol is None or p.symbol == symbol),
+            ZERO,
+        )
+        open_buys = (o for o in self.open_orders() if o.side is Side.BUY and symbol in (None, o.symbol))
+        return held + sum((order.value_at_risk for order in open_buys), ZERO)
+
+    def recent_orders(self) -> Iterator[Order]:
+        """Orders, the one that was decided last first."""
+        return (self.orders[client_id] for client_id in reversed(self.orders))
+
+    def unknown_orders(self) -> list[Order]:
+        return [order for order in self.open_orders() if order.state is OrderState.UNKNOWN]
+
+    def frozen(self, symbol: Symbol) -> bool:
+        """Whether an order of unknown fate forbids new entries in ``symbol``."""
+        return any(order.symbol == symbol for order in self.unknown_orders())
+
+    # -- the fold --------------------------------------------------------------------------------
+
+    def fold(self, event: e.Event) -> None:
+        """Take one event in.
+
+        Raises:
+            IllegalTransition: the event asks an order or a snipe for a step its table forbids.
+            DomainError: it names an order or a snipe that was never decided.
+        """
+        match event:
+            case e.DaemonStarted():
+                if not self.orders and not self.portfolio.positions:
+                    self.portfolio = replace(self.portfolio, opening_balance=event.opening_balance)
+            case e.Halted():
+                self.halt = self.halt or Halt(event.at_ns, event.by, event.why)
+            case e.Resumed():
+                self.halt = None
+            case e.SignalRaised(signal=signal):
+                self.signals[signal.signal_id] = signal
+            case e.PlanDeclined(signal_id=signal_id):
+                self.declined[signal_id] = event.reason
+            case e.ExternalOrderSeen():
+                self.external[event.venue_id] = event
+            case e.SnipePlanned() | e.SnipeRetimed() | e.PreflightDone() | e.SnipeMoved() | e.ExitDecided():
+                self._fold_snipe(event)
+            case e.OrderDecided(order=order):
+                self._decide(order)
+            case e.OrderFilled(fill=fill):
+                self._fill(fill)
+            case e.OrderSent(client_id=client_id):
+                self._put(
+                    self._order(client_id).moved(OrderState.SENT, sent_ns=event.release_ns or event.at_ns)
+                )
+            case e.OrderAccepted(client_id=client_id):
+                self._accept(self._order(client_id), event)
+            case e.OrderRejected(client_id=client_id):
+                why = f"{event.code} {event.words}"
+                self._put(self._order(client_id).moved(OrderState.REJECTED, acked_ns=event.at_ns, why=why))
+            case e.OrderLost(client_id=client_id):
+                self._put(self._order(client_id).moved(OrderState.UNKNOWN, why=event.why))
+            case e.CancelSent(client_id=client_id):
+                order = self._order(client_id)
+                # a wish to cancel tells nothing about an order of unknown fate: it stays unknown
+                if order.state is not OrderState.UNKNOWN:
+                    self._put(order.moved(OrderState.CANCEL_SENT, why=event.why))
+            case e.OrderCanceled(client_id=client_id):
+                self._put(self._order(client_id).moved(OrderState.CANCELED, why=event.why))
+            case _:
+                pass  # told for people and for research; changes no state
+
+    def _fold_snipe(self, event: e.Event) -> None:
+        match event:
+            case e.SnipePlanned(plan=plan):
+                self.snipes[plan.snipe_id] = Snipe(plan, planned_ns=event.at_ns)
+            case e.SnipeRetimed(snipe_id=snipe_id):
+                snipe = self._snipe(snipe_id)
+                plan = replace(snipe.plan, not_before_ns=event.not_before_ns, deadline_ns=event.deadline_ns)
+                self.snipes[snipe_id] = replace(snipe, plan=plan, preflights=())
+            case e.PreflightDone(snipe_id=snipe_id):
+                snipe = self._snipe(snipe_id)
+                self.snipes[snipe_id] = replace(snipe, preflights=(*snipe.preflights, event.preflight))
+            case e.ExitDecided(snipe_id=snipe_id):
+                snipe = self._snipe(snipe_id)
+                self.snipes[snipe_id] = snipe.moved(SnipeState.EXITING, exit_why=event.reason, why=event.why)
+            case e.SnipeMoved(snipe_id=snipe_id):
+                self._move(self._snipe(snipe_id), event)
+
+    def _move(self, snipe: Snipe, event: e.SnipeMoved) -> None:
+        changes: dict[str, object] = {"why": event.why, "reason": event.reason}
+        if event.to is SnipeState.ARMED:
+            changes["armed_by"] = event.by
+        elif event.to is SnipeState.ENTERED:
+            changes["entered_ns"] = event.at_ns
+        elif event.to.is_over:
+            changes["closed_ns"] = event.at_ns
+        self.snipes[snipe.snipe_id] = snipe.moved(event.to, **changes)
+        if event.to is SnipeState.CLOSED:
+            result = Result(snipe.snipe_id, snipe.plan.symbol, event.at_ns, self.profit(snipe.snipe_id))
+            self.results.append(result)
+
+    def _decide(self, order: Order) -> None:
+        if order.client_id in self.orders:
+            raise DomainError(f"order {order.client_id} was decided before", client_id=order.client_id)
+        self._put(order)
+        self._by_snipe.setdefault(order.snipe_id, []).append(order.client_id)
+        snipe = self.snipes.get(order.snipe_id)
+        if snipe is not None and order.side is Side.BUY:
+            self.snipes[order.snipe_id] = replace(snipe, attempts_made=snipe.attempts_made + 1)
+
+    def _accept(self, order: Order, event: e.OrderAccepted) -> None:
+        facts: dict[str, object] = {"venue_id": event.venue_id, "acked_ns": event.at_ns}
+        if order.state in (OrderState.SENT, OrderState.UNKNOWN):
+            self._put(order.moved(OrderState.ACCEPTED, **facts))
+        else:  # a fill or a cancel overtook the acknowledgement: the facts are kept, the state stands
+            self._put(replace(order, **facts))  # type: ignore[arg-type]
+
+    def _fill(self, fill: Fill) -> None:
+        if fill.trade_id in self._trades:
+            return
+        self._put(self._order(fill.client_id).filled_by(fill))
+        self._trades.add(fill.trade_id)
+        self.portfolio = self.portfolio.after(fill)
+
+    def knows_trade(self, trade_id: str) -> bool:
+        return trade_id in self._trades
+
+    def _put(self, order: Order) -> None:
+        self.orders[order.client_id] = order
+        if order.state.is_open:
+            self._open[order.client_id] = None
+        else:
+            self._open.pop(order.client_id, None)
+
+    def _order(self, client_id: str) -> Order:
+        try:
+            return self.orders[client_id]
+        except KeyError:
+            raise DomainError(f"order {client_id} was never decided", client_id=client_id) from None
+
+    def _snipe(self, snipe_id: str) -> Snipe:
+        try:
+            return self.snipes[snipe_id]
+        except KeyError:
+            raise DomainError(f"snipe {snipe_id} was never planned", snipe_id=snipe_id) from None

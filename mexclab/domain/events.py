@@ -1,0 +1,298 @@
+"""What happened: the entries of the ledger. Folding them in order is the state of the desk.
+
+Every event has ``at_ns`` (the venue's clock) and a ``correlation``: the id that runs from a signal
+to its last fill. Events are facts; adding a field needs a default, and none is ever renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias, Union, get_args
+
+from mexclab.domain.market import Side, Symbol
+from mexclab.domain.order import Fill, Order
+from mexclab.domain.signal import Signal
+from mexclab.domain.snipe import Plan, Preflight, SnipeState
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStarted:
+    at_ns: int
+    mode: str
+    venue: str
+    version: str
+    opening_balance: Decimal  # quote units on the account when the ledger began
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStopped:
+    at_ns: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListingSeen:
+    at_ns: int
+    symbol: Symbol
+    coin_id: str
+    open_ns: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningMoved:
+    at_ns: int
+    symbol: Symbol
+    from_ns: int
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListingStateSeen:
+    at_ns: int
+    symbol: Symbol
+    triple: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRaised:
+    at_ns: int
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDeclined:
+    """A signal came and no plan was made of it."""
+
+    at_ns: int
+    signal_id: str
+    symbol: Symbol
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnipePlanned:
+    at_ns: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class SnipeRetimed:
+    at_ns: int
+    snipe_id: str
+    not_before_ns: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightDone:
+    at_ns: int
+    snipe_id: str
+    preflight: Preflight
+
+
+@dataclass(frozen=True, slots=True)
+class SnipeMoved:
+    """A step of the snipe machine; ``reason`` is a short code, ``why`` a sentence."""
+
+    at_ns: int
+    snipe_id: str
+    to: SnipeState
+    reason: str = ""
+    why: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken limit: its name, what was found, and the bound."""
+
+    limit: str
+    value: str
+    bound: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGiven:
+    at_ns: int
+    snipe_id: str
+    client_id: str
+    breaches: tuple[Breach, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDecided:
+    at_ns: int
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSent:
+    """Written before the first byte leaves. ``release_ns`` is the instant it may leave, if later."""
+
+    at_ns: int
+    client_id: str
+    release_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """The shot left. ``lateness_ns`` is measured on the machine's own clock, against the schedule."""
+
+    at_ns: int
+    snipe_id: str
+    client_id: str
+    scheduled_ns: int
+    lateness_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAccepted:
+    at_ns: int
+    client_id: str
+    venue_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRejected:
+    at_ns: int
+    client_id: str
+    code: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLost:
+    """The outcome is not known: the order is UNKNOWN until the venue itself tells."""
+
+    at_ns: int
+    client_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilled:
+    at_ns: int
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSent:
+    at_ns: int
+    client_id: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCanceled:
+    at_ns: int
+    client_id: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalOrderSeen:
+    """An order on the account that this ledger does not know. Shown, never touched."""
+
+    at_ns: int
+    venue_id: str
+    symbol: Symbol
+    side: Side
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExitDecided:
+    """From now on the whole position is to be sold: ``stop``, ``time`` or ``flatten``."""
+
+    at_ns: int
+    snipe_id: str
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    at_ns: int
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    at_ns: int
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The ledger was compared with the venue."""
+
+    at_ns: int
+    orders_asked: int
+    fills_found: int
+    unknown_left: int
+    external: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised:
+    at_ns: int
+    level: str  # "info", "warning", "critical"
+    text: str
+    correlation_id: str = ""
+
+
+Event: TypeAlias = Union[  # noqa: UP007  # 27 bars in a row would read worse
+    DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingStateSeen, SignalRaised, PlanDeclined,
+    SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved, VerdictGiven, OrderDecided, OrderSent, Fired,
+    OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ExternalOrderSeen,
+    ExitDecided, Halted, Resumed, Reconciled, AlertRaised,
+]  # fmt: skip
+
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+def correlation(event: Event) -> str:
+    """The id that ties the event to its snipe, or an empty text."""
+    match event:
+        case SignalRaised(signal=signal):
+            return signal.signal_id
+        case SnipePlanned(plan=plan):
+            return plan.snipe_id
+        case OrderDecided(order=order):
+            return order.snipe_id
+        case PlanDeclined(signal_id=text) | AlertRaised(correlation_id=text):
+            return text
+        case OrderFilled(fill=fill):
+            return snipe_of(fill.client_id)
+        case (
+            SnipeRetimed(snipe_id=text)
+            | PreflightDone(snipe_id=text)
+            | SnipeMoved(snipe_id=text)
+            | VerdictGiven(snipe_id=text)
+            | Fired(snipe_id=text)
+            | ExitDecided(snipe_id=text)
+        ):
+            return text
+        case (
+            OrderSent(client_id=text)
+            | OrderAccepted(client_id=text)
+            | OrderRejected(client_id=text)
+            | OrderLost(client_id=text)
+            | CancelSent(client_id=text)
+            | OrderCanceled(client_id=text)
+        ):
+            return snipe_of(text)
+        case _:
+            return ""
+
+
+def snipe_of(client_id: str) -> str:
+    """The snipe behind a client order id (``snipe-leg-attempt``)."""
+    return client_id.rsplit("-", 2)[0]

@@ -1,0 +1,206 @@
+"""How values show themselves in a notebook: HTML from above, so that no lower layer knows of it.
+
+``register`` tells IPython by name, so nothing is imported that is not already there. Everything
+keeps its plain ``repr`` for terminals; every text is escaped, because symbols come from a venue.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+import pandas as pd
+import polars as pl
+from IPython import get_ipython
+
+from mexclab.domain.clock import DAY, span, written
+
+ROWS = 30  # shown of a table; the rest is in .frame
+MATCHES = 12  # shown of a search; the rest is in .table
+
+_BY_FIELDS = (
+    ("mexclab.domain.market", "Market"),
+    ("mexclab.domain.listing", "Listing"),
+    ("mexclab.domain.signal", "Signal"),
+    ("mexclab.domain.snipe", "Plan"),
+    ("mexclab.domain.snipe", "Snipe"),
+    ("mexclab.domain.order", "Order"),
+    ("mexclab.domain.order", "Fill"),
+    ("mexclab.domain.portfolio", "Position"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A titled frame that explains itself when it is empty.
+
+    Attributes:
+        title: one line above it.
+        frame: the rows; times are Datetime in UTC.
+        empty: what to say, and what to do, where there is no row.
+    """
+
+    title: str
+    frame: pl.DataFrame
+    empty: str = "no rows"
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as pandas."""
+        return self.frame.to_pandas()
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"{self.title}: {self.empty}"
+        with pl.Config(tbl_rows=ROWS, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+            return f"{self.title}\n{self.frame}"
+
+    def _repr_html_(self) -> str:
+        if not len(self):
+            return f"<p><b>{escape(self.title)}</b><br>{escape(self.empty)}</p>"
+        more = len(self) - ROWS
+        tail = f"<p><small>and {more:,} more in <code>.frame</code></small></p>" if more > 0 else ""
+        return f"<p><b>{escape(self.title)}</b></p>{frame_html(self.frame.head(ROWS))}{tail}"
+
+
+def register(ipython: Any = None) -> bool:
+    """Show domain values and research results as HTML in this kernel; False where there is no IPython."""
+    shell = ipython or get_ipython()
+    if shell is None:
+        return False
+    formatter = shell.display_formatter.formatters["text/html"]
+    for module, name in _BY_FIELDS:
+        formatter.for_type_by_name(module, name, fields_html)
+    for (module, name), show in _OWN.items():
+        formatter.for_type_by_name(module, name, show)
+    return True
+
+
+def said(value: Any, name: str = "") -> str:
+    """A value as people read it: moments with their zone, money digit for digit, shares in per cent."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name.endswith("_ns"):
+        return written(value) if value > 3650 * DAY else span(value)
+    if isinstance(value, datetime):
+        exact = value.second or value.microsecond
+        return value.strftime("%Y-%m-%d %H:%M:%S" if exact else "%Y-%m-%d %H:%M")
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {said(part)}" for key, part in value.items()) or "–"
+    if isinstance(value, tuple | list):
+        return ", ".join(said(part) for part in value) or "–"
+    return str(value)
+
+
+def rows_html(rows: Iterable[Sequence[Any]], heads: Sequence[str] = ()) -> str:
+    """A table of cells that are texts or values; numbers stand right, long texts may wrap."""
+    body = [[_cell(value) for value in row] for row in rows]
+    sides = [side for _, side in body[0]] if body else ["left"] * len(heads)
+    head = "".join(
+        f'<th style="text-align:{side}">{escape(name)}</th>' for name, side in zip(heads, sides, strict=False)
+    )
+    lines = "".join(f"<tr>{''.join(text for text, _ in row)}</tr>" for row in body)
+    return f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{lines}</tbody></table>"
+
+
+def frame_html(frame: pl.DataFrame) -> str:
+    """Every row of a frame as a table, without the columns that hold nothing."""
+    held = [column for column in frame.columns if frame[column].null_count() < frame.height]
+    return rows_html(frame.select(held).rows(), held)
+
+
+def fields_html(value: Any) -> str:
+    """A dataclass as a table of its fields."""
+    pairs = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    rows = [(name.removesuffix("_ns"), said(part, name)) for name, part in pairs if part not in ((), "")]
+    return f"<p><b>{escape(type(value).__name__)}</b></p>{rows_html(rows)}"
+
+
+def _cell(value: Any) -> tuple[str, str]:
+    """A cell and the side that it stands on."""
+    text = said(value)
+    side = "right" if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else "left"
+    wrap = ";white-space:normal;min-width:16em" if len(text) > 40 else ""
+    return f'<td style="text-align:{side}{wrap}">{escape(text)}</td>', side
+
+
+def _symbol_html(value: Any) -> str:
+    return f"<code>{escape(str(value))}</code>"
+
+
+def _notes_html(notes: Iterable[str]) -> str:
+    return "".join(f"<li>{escape(note)}</li>" for note in notes)
+
+
+def _matches_html(value: Any) -> str:
+    shown = value.table.head(MATCHES).with_columns(
+        pl.col("start", "end").dt.strftime("%Y-%m-%d %H:%M"), pl.col("correlation", "distance").round(4)
+    )
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in value.excluded.items() if count)
+    more = [f"and {len(value) - MATCHES} more in .table"] if len(value) > MATCHES else []
+    facts = [
+        *more,
+        f"compared with {value.scanned:,} windows",
+        *([f"left out: {left_out}"] if left_out else []),
+    ]
+    head = f"<p><b>{len(value)} windows most like {escape(repr(value.query))}</b> (UTC)</p>"
+    return f"{head}{frame_html(shown)}<ul>{_notes_html([*facts, *value.notes])}</ul>"
+
+
+def _outcomes_html(value: Any) -> str:
+    returns = dict.fromkeys(("mean", "mean_low", "mean_high", "q05", "q50", "q95", "net_mean"), "{:+.2%}")
+    formats = returns | dict.fromkeys(("share_up", "net_share_up"), "{:.0%}") | {"p_value": "{:.3f}"}
+    columns = ("horizon", "sample", "n", "n_eff", *formats)
+    rows = [[_formatted(row[name], formats.get(name)) for name in columns] for row in value.table.to_dicts()]
+    head = f"<p><b>{escape(value.verdict)}</b></p>"
+    return f"{head}{rows_html(rows, columns)}<ul>{_notes_html(value.notes)}</ul>"
+
+
+def _formatted(value: Any, pattern: str | None) -> Any:
+    return value if pattern is None or value is None else pattern.format(value)
+
+
+def mode_html(mode: str, text: str) -> str:
+    """A line with the desk's mode before it: real money must never look like paper."""
+    colour = {"live": "#b3261e", "demo": "#5f6b7a"}.get(mode, "#1a6b3c")
+    badge = f"background:{colour};color:white;padding:1px 8px;border-radius:8px;font-weight:600"
+    return f'<p><span style="{badge}">{escape(mode.upper())}</span> {escape(text)}</p>'
+
+
+def _snapshot_html(value: Any) -> str:
+    body = value.body
+    halt = body["halt"]
+    words = [f"{written(value.at_ns)} on the {body['venue']}"]
+    words += [f"HALTED by {halt['by']}: {halt['why']}"] if halt else []
+    risk = body["risk"]
+    rows = [(name, said(risk.get(name))) for name in ("equity", "pnl", "day_pnl", "at_risk")]
+    counts = [(name, len(body[name])) for name in ("listings", "positions", "orders", "results")]
+    return mode_html(value.mode, "; ".join(words)) + rows_html([*rows, *counts])
+
+
+def _health_html(value: Any) -> str:
+    state = "ready" if value.ready else "NOT ready"
+    rows = [(check.name, "ok" if check.ok else "FAILS", check.why) for check in value.checks]
+    return f"<p><b>The daemon is {state}</b></p>{rows_html(rows)}"
+
+
+_OWN = {
+    ("mexclab.domain.market", "Symbol"): _symbol_html,
+    ("mexclab.research.similarity", "Matches"): _matches_html,
+    ("mexclab.research.outcomes", "Outcomes"): _outcomes_html,
+    ("mexclab.notebook.desk", "Snapshot"): _snapshot_html,
+    ("mexclab.notebook.desk", "Health"): _health_html,
+}

@@ -1,0 +1,36 @@
+"""What a result rests on, for the head of a notebook."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import mexclab
+from mexclab.notebook.display import rows_html
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a result rests on, in (name, value) rows."""
+
+    rows: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<12} {value}" for name, value in self.rows)
+
+    def _repr_html_(self) -> str:
+        return rows_html(self.rows)
+
+
+def commit_rows() -> list[tuple[str, str]]:
+    """The commit of the checkout that this package runs from, and whether it was changed; else nothing."""
+    root = Path(mexclab.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return []
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []  # no git, or no commit yet: the version alone has to do
+    return [("commit", done.stdout.strip())]

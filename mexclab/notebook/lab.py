@@ -1,0 +1,246 @@
+"""The notebook's entrance: one object, from bars to post-mortems. It reads and asks; it owns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypedDict, Unpack
+
+import polars as pl
+
+import mexclab
+from mexclab.config import Settings, load_settings
+from mexclab.domain.clock import HOUR, MILLISECOND, from_utc, utc, written
+from mexclab.domain.market import Symbol
+from mexclab.errors import ParameterError
+from mexclab.notebook import tables
+from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name_of
+from mexclab.notebook.desk import DeskClient
+from mexclab.notebook.display import Table, mode_html, register, said
+from mexclab.notebook.header import Header, commit_rows
+from mexclab.notebook.post_mortem import PostMortem, review
+from mexclab.notebook.record import daemon, listings_in, read
+from mexclab.research.controls import OutcomeOptions
+from mexclab.research.outcomes import Costs, Outcomes, outcomes
+from mexclab.research.scan import ActivityFloor
+from mexclab.research.similarity import Matches, SimilarityOptions, similar
+from mexclab.research.windows import Panel, Query
+from mexclab.sample import sample_lake
+from mexclab.store.lake import Lake
+from mexclab.store.lake_layout import INTERVAL_MS, interval_ms
+
+SIMULATED = "SIMULATED sample: no market ever made these prices"
+
+
+class SearchOptions(TypedDict, total=False):
+    """The fields of :class:`~mexclab.research.similarity.SimilarityOptions`, as keywords."""
+
+    exclusion: int | None
+    per_symbol: int | None
+    point_in_time: bool
+    embargo: int
+    activity: ActivityFloor
+    threads: int
+
+
+class Lab:
+    """Bars, similarity, listings, signals, snipes and the desk, from one name.
+
+    Args:
+        settings: where the data lies; None reads file and environment.
+        source: ``lake``, or ``sample`` for the simulated one. An empty lake falls back to the sample,
+            and everything that shows itself says so.
+
+    Raises:
+        ConfigError: the settings cannot be used.
+        ParameterError: an unknown source.
+    """
+
+    def __init__(self, settings: Settings | None = None, source: str = "lake") -> None:
+        if source not in ("lake", "sample"):
+            raise ParameterError(f"source is 'lake' or 'sample', not {source!r}.", source=source)
+        self.settings = settings or load_settings().settings
+        self.source = source
+        self.bars = BarReader(lambda: self.lake, lambda: f" ({SIMULATED})" if self.simulated else "")
+        self.refresh()
+        register()
+
+    def refresh(self) -> None:
+        """Look at the lake anew: bars that came since are seen from now on."""
+        own = Lake(self.settings.data / "lake")
+        self.simulated = self.source == "sample" or not any(own.symbols(interval) for interval in INTERVAL_MS)
+        self.lake = sample_lake(self.settings.data / "sample") if self.simulated else own
+        self._panels: dict[str, Panel] = {}
+
+    # -- prices ----------------------------------------------------------------------------------
+
+    def symbols(self, interval: str = "1m") -> list[str]:
+        """Every symbol that has bars, sorted."""
+        return self.lake.symbols(interval)
+
+    def coverage(self, interval: str = "1m") -> Table:
+        """First and last bar, number of bars and of gaps, for each symbol."""
+        frame = self.lake.coverage(interval)
+        kind = SIMULATED if self.simulated else str(self.lake.root)
+        return Table(f"{frame.height} symbols, {interval}: {kind}", frame, "the lake is empty")
+
+    def most_active(self, hours: float = 24.0) -> str:
+        """The symbol with the highest turnover in quote units over the last hours of the data."""
+        every = self.bars().lazy
+        last = pl.col("ts").max() - pl.duration(seconds=int(hours * 3600))
+        turnover = (pl.col("close") * pl.col("volume")).sum().alias("turnover")
+        ranked = every.filter(pl.col("ts") > last).group_by("symbol").agg(turnover).sort("turnover", "symbol")
+        return str(ranked.select("symbol").last().collect().item())
+
+    def panel(self, interval: str = "1m") -> Panel:
+        """Every symbol's closes, as similarity search takes them; read once, until ``refresh``."""
+        if interval not in self._panels:
+            closes = self.bars(interval=interval).lazy.select("symbol", "ts", "close")
+            self._panels[interval] = Panel.from_frame(closes, interval_ms(interval) * MILLISECOND)
+        return self._panels[interval]
+
+    def window(
+        self, symbol: SymbolLike, end: Moment | None = None, length: int = 60, interval: str = "1m"
+    ) -> Query:
+        """The ``length`` bars of ``symbol`` before ``end``; the latest ones without an end.
+
+        Raises:
+            ParameterError: an unknown symbol, or a length outside 10..2000.
+            NotEnoughData: those bars are not all there.
+        """
+        step_ns = self.panel(interval).interval_ns
+        end_ns = moment_ns(end)
+        whole_ns = None if end_ns is None else end_ns - end_ns % step_ns
+        return self.panel(interval).window(name_of(symbol), end_ns=whole_ns, length=length)
+
+    def similar(
+        self,
+        symbol: SymbolLike | Query,
+        end: Moment | None = None,
+        length: int = 60,
+        k: int = 10,
+        horizon: int = 240,
+        **options: Unpack[SearchOptions],
+    ) -> Matches:
+        """The windows of all history before it that look most like this one; exact, point in time.
+
+        Args:
+            symbol: whose window to ask about, or a window of its own (``lab.window``).
+            end: when the window closes; None: with the data.
+            length: of the window, in bars.
+            k: how many matches.
+            horizon: bars after each match whose outcome must lie before the query too.
+            options: see :class:`SearchOptions`; two matches per symbol at most is ``per_symbol=2``.
+
+        Raises:
+            ParameterError: an argument that does not fit.
+            NotEnoughData: there is no history to compare with.
+        """
+        query = symbol if isinstance(symbol, Query) else self.window(symbol, end, length)
+        return similar(self.panel_of(query), query, k, horizon=horizon, options=SimilarityOptions(**options))
+
+    def outcomes(
+        self,
+        matches: Matches,
+        horizons: Iterable[int] = (15, 60, 240),
+        costs: Costs = Costs(),  # noqa: B008 - frozen
+        options: OutcomeOptions = OutcomeOptions(),  # noqa: B008 - frozen
+    ) -> Outcomes:
+        """What followed the matches, beside what follows such windows anyway, net of costs.
+
+        Raises:
+            ParameterError: no horizon, or matches of another panel.
+            NotEnoughData: no match with a known outcome.
+        """
+        return outcomes(self.panel_of(matches.query), matches, tuple(horizons), costs, options)
+
+    def panel_of(self, query: Query) -> Panel:
+        """The panel that has bars as long as this window's.
+
+        Raises:
+            ParameterError: the lake keeps no bars of that length.
+        """
+        lengths = {ms * MILLISECOND: interval for interval, ms in INTERVAL_MS.items()}
+        if query.interval_ns not in lengths:
+            raise ParameterError(f"The lake keeps no bars as long as those of {query!r}.")
+        return self.panel(lengths[query.interval_ns])
+
+    # -- what was recorded -----------------------------------------------------------------------
+
+    def listings(self) -> Table:
+        """Every listing that was seen: when, how long before its opening, and what came of it."""
+        return tables.listings(read(self.settings))
+
+    def signals(self) -> Table:
+        """Every signal with its evidence, and what it came to."""
+        return tables.signals(read(self.settings))
+
+    def snipes(self) -> Table:
+        """Every snipe and its state."""
+        return tables.snipes(read(self.settings))
+
+    def events(self, after: int = 0, snipe: str | None = None) -> Table:
+        """The ledger's entries above sequence number ``after``, of one snipe or of all."""
+        return tables.events(read(self.settings, after, snipe))
+
+    def post_mortem(self, snipe_id: str | None = None) -> PostMortem:
+        """What became of one snipe, or of all of them: phases, slippage, profit.
+
+        Raises:
+            ParameterError: no snipe has this id; the sentence lists those there are.
+        """
+        record = read(self.settings)
+        events = [event for _, event in record.events]
+        return PostMortem(review(events, listings_in(record), snipe_id, self._first_close), record.source)
+
+    def _first_close(self, symbol: Symbol, open_ns: int) -> Decimal | None:
+        if self.simulated or str(symbol) not in self.symbols():
+            return None
+        bars = self.lake.scan(str(symbol), open_ns - open_ns % HOUR, open_ns + HOUR)
+        first = bars.filter(pl.col("ts") >= utc(open_ns)).head(1).collect()
+        return Decimal(str(first["close"][0])) if first.height else None
+
+    # -- the desk --------------------------------------------------------------------------------
+
+    @property
+    def desk(self) -> DeskClient:
+        """The running daemon: ``lab.desk.snapshot()``, ``lab.desk.halt("why")``.
+
+        Raises:
+            DaemonUnreachable: none runs on this data folder; the sentence says how to start one.
+        """
+        return DeskClient.discover(self.settings.data)
+
+    @property
+    def mode(self) -> str:
+        """``demo``, ``paper`` or ``live`` as the running daemon says; ``offline`` without one."""
+        client = daemon(self.settings)
+        if client is None:
+            return "offline"
+        with client:
+            return client.snapshot().mode
+
+    # -- itself ----------------------------------------------------------------------------------
+
+    def header(self, **parameters: Any) -> Header:
+        """What a result rests on: version, commit, parameters, data range, and when."""
+        rows = [("mexclab", mexclab.__version__), *commit_rows(), ("data", self._data_range())]
+        rows += [("desk", self.mode), ("made", written(from_utc(datetime.now(UTC))))]
+        rows += [(name, said(value) if value != "" else "(empty)") for name, value in parameters.items()]
+        return Header(tuple(rows))
+
+    def _data_range(self) -> str:
+        found = self.lake.coverage()
+        kind = SIMULATED if self.simulated else "lake"
+        if not found.height:
+            return f"{kind}: no 1m bars"
+        first, last = found["first"].min(), found["last"].max()
+        held = f"{found.height} symbols, {found['rows'].sum():,} bars of 1m"
+        return f"{kind}; {held}, {said(first)} to {said(last)} UTC"
+
+    def __repr__(self) -> str:
+        return f"Lab: {self._data_range()}; desk: {self.mode}; folder {self.settings.data}"
+
+    def _repr_html_(self) -> str:
+        return mode_html(self.mode, f"{self._data_range()}; folder {self.settings.data}")

@@ -1,0 +1,270 @@
+"""The live desk as one widget: what the daemon streams, drawn in the browser; what is clicked, asked of it.
+
+The kernel is a relay. It connects when the view says that it is ready, never before: a preheated
+dashboard does nothing to the outside world. One message per frame crosses to the browser, the
+latest wins, and the next one waits for the view's acknowledgement (or one second). Commands
+travel the other way, each in a thread of its own, so a halt never queues behind a chart.
+
+Messages from the view: ``ready`` (symbol), ``ack``, ``beat``, ``symbol`` (symbol), ``command``
+(id, name, why, snipe_id). To the view: ``frame`` (frame, lag_ms, desk), ``link`` (why, retry_ms),
+``alive``, ``answer`` (id, ok, message, halted), ``fault`` (text). Times cross in milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import anywidget
+import traitlets
+
+from mexclab.errors import ConfigError, MexclabError
+from mexclab.notebook.address import address_in, data_folder
+from mexclab.notebook.desk import Answer, DeskClient, NotConnected, Snapshot
+
+STATIC = Path(__file__).parent / "static"
+NEVER_SEEN_S = 180.0
+"""A kernel under Voila whose page never showed up exits after this long (not a preheated one)."""
+
+Send: TypeAlias = Callable[[dict[str, Any]], None]
+Message: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a view is told something, and how long a silent one is believed in; seconds.
+
+    Attributes:
+        frame_s: between two frames; more than five a second is not seen, and costs every kernel.
+        ack_s: how long a frame waits for the view's acknowledgement before the next one goes out.
+        alive_s: how long the view hears nothing at most.
+        away_s: without a heartbeat for this long nothing is sent, so nothing piles up for a dead tab.
+        leave_s: without a heartbeat for this long a kernel under Voila ends: nobody else would end it.
+    """
+
+    frame_s: float = 0.2
+    ack_s: float = 1.0
+    alive_s: float = 1.0
+    away_s: float = 8.0
+    leave_s: float = 30.0
+
+
+def bundle(name: str) -> str:
+    """The text of a built front-end file.
+
+    Raises:
+        ConfigError: the front end has not been built.
+    """
+    try:
+        return (STATIC / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "The live panel has not been built. Run `npm --prefix frontend ci && npm --prefix frontend run "
+            "build` in the project's folder.",
+            missing=name,
+        ) from None
+
+
+def in_milliseconds(value: Any) -> Any:
+    """The same object with every ``*_ns`` integer as ``*_ms``: JavaScript has no 64-bit integers."""
+    if isinstance(value, dict):
+        return dict(_in_milliseconds(name, part) for name, part in value.items())
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [in_milliseconds(part) for part in value]
+    return value
+
+
+def _in_milliseconds(name: str, value: Any) -> tuple[str, Any]:
+    if not name.endswith("_ns"):
+        return name, in_milliseconds(value)
+    return name[:-3] + "_ms", None if value is None else value / 1e6
+
+
+class Relay:
+    """Between one view and the daemon, in a thread of its own, whatever else the kernel is doing.
+
+    Args:
+        client: who to ask.
+        send: takes a message to the view; called from several threads.
+        leave: called once when the view is gone for good; None where the kernel must stay.
+        pace: how often, and how long.
+    """
+
+    def __init__(
+        self, client: DeskClient, send: Send, leave: Callable[[], None] | None = None, pace: Pace = Pace()
+    ) -> None:
+        self._client = client
+        self._pace = pace
+        self._send = send
+        self._leave = leave
+        self._loop = asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
+        self._stream = client.stream()
+        self._latest: Snapshot | NotConnected | None = None
+        self._news = asyncio.Event()
+        self._ack = asyncio.Event()
+        self._beat_s = time.monotonic()
+
+    # -- from the view, on the kernel's thread ------------------------------------------------------
+
+    def take(self, message: Message) -> None:
+        """Take one message from the view. Returns at once."""
+        self._beat_s = time.monotonic()
+        kind = message.get("kind")
+        if kind == "command":
+            threading.Thread(target=self._carry_out, args=(message,), daemon=True).start()
+        elif kind == "ready":
+            self._start(message.get("symbol") or None)
+        elif kind == "symbol" and self._thread is not None:
+            self._soon(self._stream.switch(message.get("symbol") or None))
+        elif kind == "ack" and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._ack.set)
+
+    def _start(self, symbol: str | None) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="desk relay", daemon=True)
+            self._thread.start()
+        self._soon(self._stream.switch(symbol))
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(self._tell_fault)
+
+    def _carry_out(self, message: Message) -> None:
+        about = {"kind": "answer", "id": message.get("id")}
+        try:
+            answer = command(self._client, message)
+        except MexclabError as refused:
+            self._send({**about, "ok": False, "message": refused.message})
+        else:
+            self._send({**about, "ok": True, "message": answer.message, "halted": answer.halted})
+
+    # -- to the view, on the relay's thread -----------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        for work in (self._follow(), self._show(), self._watch()):
+            self._loop.create_task(work).add_done_callback(self._tell_fault)
+        self._loop.run_forever()
+
+    def _tell_fault(self, done: Any) -> None:
+        """An exception in a task would vanish: show it on the page."""
+        if not done.cancelled() and (fault := done.exception()) is not None:
+            self._send({"kind": "fault", "text": f"{type(fault).__name__}: {fault}"})
+
+    async def _follow(self) -> None:
+        async with contextlib.aclosing(aiter(self._stream)) as pictures:
+            async for picture in pictures:
+                self._latest = picture
+                self._news.set()
+
+    async def _show(self) -> None:
+        pace = self._pace
+        while True:
+            await _within(pace.alive_s, self._news)
+            if time.monotonic() - self._beat_s > pace.away_s:
+                await asyncio.sleep(pace.alive_s)
+                continue
+            started_s = self._loop.time()
+            picture = self._latest if self._news.is_set() else None
+            self._news.clear()
+            self._ack.clear()
+            self._send(as_message(picture))
+            if isinstance(picture, Snapshot):
+                await _within(pace.ack_s, self._ack)
+            await asyncio.sleep(max(0.0, started_s + pace.frame_s - self._loop.time()))
+
+    async def _watch(self) -> None:
+        while self._leave is not None:
+            await asyncio.sleep(self._pace.leave_s / 30)
+            if time.monotonic() - self._beat_s > self._pace.leave_s:
+                self._leave()
+                return
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def as_message(picture: Snapshot | NotConnected | None) -> dict[str, Any]:
+    """A picture as the view takes it; None says only that the kernel lives."""
+    if picture is None:
+        return {"kind": "alive"}
+    if isinstance(picture, NotConnected):
+        return {"kind": "link", "why": picture.why, "retry_ms": picture.retry_s * 1e3}
+    lag_ms = max(0.0, (time.time_ns() - picture.body["wall_ns"]) / 1e6)
+    return {"kind": "frame", "frame": picture.frame, "lag_ms": lag_ms, "desk": in_milliseconds(picture.body)}
+
+
+def command(client: DeskClient, message: Message) -> Answer:
+    """Ask the daemon for what the view asked for.
+
+    Raises:
+        DeskError: the daemon refuses, or cannot be reached; also for a command that nobody knows.
+    """
+    why, snipe_id = str(message.get("why", "")), str(message.get("snipe_id", ""))
+    asked: dict[str, Callable[[], Answer]] = {
+        "halt": partial(client.halt, why),
+        "resume": partial(client.resume, why),
+        "flatten": partial(client.flatten, why),
+        "arm": partial(client.arm, snipe_id),
+        "disarm": partial(client.disarm, snipe_id),
+    }
+    name = str(message.get("name"))
+    if name not in asked:
+        raise ConfigError(f"The desk has no command {name!r}; it has {', '.join(asked)}.", name=name)
+    return asked[name]()
+
+
+def under_voila() -> bool:
+    """Whether this kernel serves a dashboard, and nobody but its page needs it."""
+    return "VOILA_PREHEAT" in os.environ
+
+
+def leave_kernel() -> None:
+    """End this kernel. It holds nothing that could be lost."""
+    os._exit(0)
+
+
+class DeskPanel(anywidget.AnyWidget):
+    """The live desk. Show it as the last value of a cell.
+
+    Args:
+        symbol: whose chart to show first; empty: the daemon chooses. A ``?symbol=`` in the page's
+            address wins.
+        data: the daemon's data folder; None: the one of the settings.
+
+    Raises:
+        ConfigError: the front end has not been built.
+    """
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
+    symbol = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, symbol: str = "", data: Path | None = None) -> None:
+        super().__init__(_esm=bundle("panel.js"), _css=bundle("panel.css"), symbol=symbol)
+        client = DeskClient(partial(address_in, data_folder() if data is None else Path(data)))
+        self._relay = Relay(client, self.send, leave_kernel if under_voila() else None)
+        self._seen = threading.Event()
+        self.on_msg(self._on_message)
+        if os.environ.get("VOILA_PREHEAT") == "False":
+            threading.Thread(target=self._wait_for_view, daemon=True).start()
+
+    def _on_message(self, _widget: object, message: Message, _buffers: object) -> None:
+        self._seen.set()
+        self._relay.take(message)
+
+    def _wait_for_view(self) -> None:
+        if not self._seen.wait(NEVER_SEEN_S):
+            leave_kernel()

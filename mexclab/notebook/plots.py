@@ -1,0 +1,157 @@
+"""The figures of the notebooks, in the look of ``plots_similarity``. Each takes a frame.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart (jfly.uni-koeln.de/color).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from mexclab.notebook.plots_similarity import TEMPLATE
+
+BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, INK = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c959f", "#212529",
+)  # fmt: skip
+PHASES = (
+    "first seen", "signal", "planned", "retimed", "armed", "scheduled", "fired", "acknowledged", "first fill",
+    "exit", "leaving", "closed", "aborted", "missed",
+)  # fmt: skip
+_PHASE_COLOURS = (GREY, SKY, BLUE, PINK, ORANGE, INK, RED, GREEN, GREEN, ORANGE, PINK, INK, RED, RED)
+_FIRST_S = 1e-4  # where a logarithmic axis of time begins
+
+
+def candles(bars: pl.DataFrame, title: str = "") -> go.Figure:
+    """Candles with volume below.
+
+    Args:
+        bars: ts, open, high, low, close, volume of one symbol, oldest first.
+        title: above the figure.
+    """
+    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.03)
+    numbers = {name: bars[name].to_numpy() for name in ("open", "high", "low", "close")}
+    colours = {"increasing": {"line": {"color": GREEN}}, "decreasing": {"line": {"color": RED}}}
+    figure.add_candlestick(x=bars["ts"].to_list(), **numbers, **colours, name="price", row=1, col=1)
+    figure.add_bar(x=bars["ts"].to_list(), y=bars["volume"], marker_color=GREY, name="volume", row=2, col=1)
+    figure.update_layout(
+        template=TEMPLATE, title=title, showlegend=False, xaxis_rangeslider_visible=False, height=420
+    )
+    figure.update_yaxes(title_text="price", row=1, col=1)
+    figure.update_yaxes(title_text="volume", row=2, col=1)
+    figure.update_xaxes(title_text="UTC", row=2, col=1)
+    return figure
+
+
+def closes(bars: pl.DataFrame, title: str = "") -> go.Figure:
+    """Closing prices of several symbols, each relative to its own first one.
+
+    Args:
+        bars: symbol, ts, close, in order of time.
+        title: above the figure.
+    """
+    figure = go.Figure()
+    for (name,), part in bars.group_by("symbol", maintain_order=True):
+        relative = part["close"] / part["close"][0] - 1.0
+        figure.add_scatter(x=part["ts"].to_list(), y=relative, name=str(name), mode="lines", line_width=1.3)
+    figure.update_layout(template=TEMPLATE, title=title, height=360)
+    figure.update_yaxes(tickformat="+.0%", title_text="since the first bar")
+    figure.update_xaxes(title_text="UTC")
+    return figure
+
+
+def lead_histogram(lead_h: Sequence[float], floor_h: float) -> go.Figure:
+    """How many hours before their opening listings were first seen; ``floor_h`` is what is asked for."""
+    leads = np.asarray(lead_h, dtype=np.float64)
+    figure = go.Figure()
+    figure.add_histogram(
+        x=leads, xbins={"size": 1.0}, marker={"color": BLUE, "line": {"width": 1, "color": "white"}}
+    )
+    figure.add_vline(
+        x=floor_h,
+        line={"color": RED, "dash": "dash"},
+        annotation_text=f"the floor of {floor_h:g} h",
+        annotation_x=floor_h,
+    )
+    met = int((leads >= floor_h).sum())
+    title = f"{met} of {len(leads)} listings were first seen at least {floor_h:g} h before they opened"
+    figure.update_layout(template=TEMPLATE, title=title, height=320, bargap=0.02)
+    figure.update_xaxes(title_text="hours before the opening")
+    figure.update_yaxes(title_text="listings", dtick=max(1, len(leads) // 8))
+    return figure
+
+
+def timeline(phases: pl.DataFrame) -> go.Figure:
+    """When each step of each snipe came, before the opening and after it, on logarithmic axes of time.
+
+    Args:
+        phases: symbol, phase, since_open_s, detail; a row per step.
+    """
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, horizontal_spacing=0.02, column_widths=[0.4, 0.6],
+        subplot_titles=("before the opening", "after the opening"),
+    )  # fmt: skip
+    kinds = phases.with_columns(kind=pl.col("phase").str.replace(r"^exit .*", "exit"))
+    for name, colour in zip(PHASES, _PHASE_COLOURS, strict=True):
+        rows = kinds.filter(pl.col("kind") == name)
+        shown = True
+        for column, part in enumerate(
+            (rows.filter(pl.col("since_open_s") < 0), rows.filter(pl.col("since_open_s") >= 0)), start=1
+        ):
+            if part.height:
+                figure.add_scatter(**_dots(part, name, colour), showlegend=shown, row=1, col=column)
+                shown = False
+    ticks = {"tickvals": [1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36_000, 86_400, 864_000]}
+    ticks["ticktext"] = [
+        "100 µs",
+        "1 ms",
+        "10 ms",
+        "0.1 s",
+        "1 s",
+        "10 s",
+        "1 min",
+        "10 min",
+        "1 h",
+        "10 h",
+        "1 d",
+        "10 d",
+    ]
+    figure.update_xaxes(type="log", **ticks)
+    figure.update_xaxes(autorange="reversed", row=1, col=1)
+    symbols = list(dict.fromkeys(phases["symbol"]))
+    figure.update_yaxes(categoryorder="array", categoryarray=symbols[::-1], automargin=True)
+    figure.update_layout(template=TEMPLATE, height=210 + 34 * len(symbols))
+    return figure
+
+
+def _dots(part: pl.DataFrame, name: str, colour: str) -> dict[str, object]:
+    over = name in ("closed", "aborted", "missed")
+    return {
+        "x": part["since_open_s"].abs().clip(lower_bound=_FIRST_S),
+        "y": part["symbol"].to_list(),
+        "name": name,
+        "legendgroup": name,
+        "mode": "markers",
+        "marker": {"color": colour, "size": 9, "symbol": "x" if over else "circle"},
+        "text": part["detail"].to_list(),
+        "hovertemplate": f"%{{y}}<br>{name}: %{{text}}<extra></extra>",
+    }
+
+
+def profits(table: pl.DataFrame) -> go.Figure:
+    """What each entered snipe earned, after fees, and the sum so far.
+
+    Args:
+        table: symbol, opens, profit; a row per snipe, by opening.
+    """
+    figure = go.Figure()
+    names = [f"{symbol} {opens:%d %b %H:%M}" for symbol, opens in table.select("symbol", "opens").rows()]
+    colours = [GREEN if profit > 0 else RED for profit in table["profit"]]
+    figure.add_bar(x=names, y=table["profit"], marker_color=colours, name="each")
+    figure.add_scatter(x=names, y=table["profit"].cum_sum(), mode="lines+markers", line_color=INK, name="sum")
+    figure.update_layout(template=TEMPLATE, title="Profit after fees", height=340)
+    figure.update_yaxes(title_text="quote units", zeroline=True, zerolinecolor=INK)
+    return figure

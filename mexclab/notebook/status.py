@@ -1,0 +1,32 @@
+"""The desk in a few sentences, for terminals and plain-text displays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from mexclab.domain.clock import span, written
+from mexclab.notebook.desk import Snapshot
+
+
+def sentences(shot: Snapshot) -> list[str]:
+    """What is armed, what is at risk, is it healthy: one line each."""
+    return list(_lines(shot))
+
+
+def _lines(shot: Snapshot) -> Iterator[str]:
+    body, risk = shot.body, shot.body["risk"]
+    yield f"{shot.mode.upper()} desk on the {body['venue']}, {written(shot.at_ns)}"
+    halt = body["halt"]
+    if halt:
+        yield f"HALTED by {halt['by']} since {written(halt['at_ns'])}: {halt['why']}"
+    failing = [check for check in body["health"]["checks"] if not check["ok"]]
+    yield "health: " + ("; ".join(f"{c['name']}: {c['why']}" for c in failing) if failing else "every check passes")
+    yield f"profit {Decimal(risk['pnl']):+.2f} {risk['quote']}, at risk {Decimal(risk['at_risk']):.2f} {risk['quote']}"
+    for row in body["listings"]:
+        if row["snipe_id"] and row["state"] in ("PLANNED", "PREFLIGHT", "ARMED", "FIRING"):
+            opens = span(row["open_ns"] - shot.at_ns)
+            yield f"{row['state']:<9} {row['symbol']} ({row['snipe_id']}) opens in {opens}, cap {row['cap']}"
+    for held in body["positions"]:
+        gain = f"{Decimal(held['unrealised']):+.2f}" if held["unrealised"] is not None else "unknown"
+        yield f"HELD      {held['symbol']} {held['quantity']} at {held['average_cost']}, profit {gain}"

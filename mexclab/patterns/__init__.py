@@ -1,0 +1,1 @@
+"""Plug-ins that know a sign of a coming listing; see ``mexclab.patterns.registry``."""

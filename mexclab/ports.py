@@ -1,0 +1,153 @@
+"""The seams: what the engine needs from the world, as small as it can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Protocol, TypeAlias
+
+from mexclab.domain.events import Event
+from mexclab.domain.listing import CalendarEntry, Listing, Sighting, SymbolState
+from mexclab.domain.market import Market, Symbol
+from mexclab.domain.order import Fill, Order
+from mexclab.domain.reports import Balances, ClockReading, Happening, VenueOrder
+from mexclab.domain.signal import Signal
+from mexclab.domain.snipe import Plan
+
+
+class Clock(Protocol):
+    """The venue's time. Nothing else in mexclab asks what time it is."""
+
+    def now_ns(self) -> int: ...
+
+    async def sleep_until(self, at_ns: int) -> None:
+        """Return at ``at_ns``, or at once when that is past."""
+        ...
+
+    def lateness_ns(self, at_ns: int) -> int:
+        """How long ago ``at_ns`` was on the machine's own clock; negative when it is still to come."""
+        ...
+
+
+class Exchange(Protocol):
+    """An account on a venue. ``submit`` and ``cancel`` only send: what comes of it arrives as a report."""
+
+    def submit(self, order: Order) -> None: ...
+
+    def cancel(self, order: Order) -> None: ...
+
+    async def order(self, client_id: str, symbol: Symbol) -> VenueOrder | None:
+        """The order as the venue knows it; None when the venue says that it does not exist.
+
+        Raises:
+            VenueUnavailable: the venue did not say, so nothing is known.
+        """
+        ...
+
+    async def open_orders(self) -> Sequence[VenueOrder]: ...
+
+    async def fills(self, symbol: Symbol, since_ns: int) -> Sequence[Fill]: ...
+
+    async def balances(self) -> Balances: ...
+
+
+class Venue(Protocol):
+    """What a venue publishes about its markets."""
+
+    async def market(self, symbol: Symbol) -> Market | None:
+        """The trading rules, or None while the venue has none."""
+        ...
+
+    async def reference_price(self, symbol: Symbol) -> Decimal | None:
+        """The last or indicative price, or None."""
+        ...
+
+    async def is_api_tradable(self, symbol: Symbol) -> bool | None:
+        """Whether orders by API are taken for it; None when the venue does not say."""
+        ...
+
+    async def clock_reading(self) -> ClockReading: ...
+
+
+class Feed(Protocol):
+    """News of the venue, in the order in which it happened."""
+
+    async def until(self, at_ns: int) -> Sequence[Happening]:
+        """Wait for news, at most until ``at_ns``; what happened, possibly nothing."""
+        ...
+
+    def watch(self, symbol: Symbol) -> None:
+        """Include this symbol's book and trades from now on."""
+        ...
+
+
+class Calendar(Protocol):
+    """Where listings are announced."""
+
+    async def entries(self) -> Sequence[CalendarEntry]: ...
+
+    async def states(self) -> Sequence[SymbolState]: ...
+
+
+class Ledger(Protocol):
+    """The append-only truth. ``append`` returns once the events are durable, all or none."""
+
+    async def append(self, *events: Event) -> int:
+        """Write the events in this order; the sequence number of the last one.
+
+        Raises:
+            LedgerUnavailable: nothing is known to be durable.
+        """
+        ...
+
+    def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """Events with a sequence number above ``after``, in order."""
+        ...
+
+
+class Recorder(Protocol):
+    """Listing facts as they were first seen, raw and append-only."""
+
+    async def record(self, sightings: Sequence[Sighting]) -> None: ...
+
+    def sightings(self) -> Sequence[Sighting]: ...
+
+
+class Pattern(Protocol):
+    """A plug-in that knows a sign of a coming listing (entry points ``mexclab.patterns``)."""
+
+    name: str
+
+    def observe(self, listing: Listing, now_ns: int) -> Signal | None:
+        """What this pattern makes of a listing as it is known now; pure."""
+        ...
+
+
+class Strategy(Protocol):
+    """A plug-in that turns a signal into a plan (entry points ``mexclab.strategies``)."""
+
+    name: str
+
+    def plan(self, signal: Signal, market: Market, reference_price: Decimal) -> Plan:
+        """What to do about the signal; pure.
+
+        Raises:
+            DomainError: no plan can be made of it; the sentence says why.
+        """
+        ...
+
+
+Subscriber: TypeAlias = Callable[[int, Event], None]
+
+
+class Bus(Protocol):
+    """News for spectators, who may lag or fail without harm."""
+
+    def publish(self, seq: int, event: Event) -> None: ...
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call ``subscriber`` with each event from now on; call the result to stop."""
+        ...
+
+
+Prices: TypeAlias = Mapping[Symbol, Decimal]

@@ -1,0 +1,333 @@
+"""What happened after the matches, beside what happens anyway, and whether the two differ.
+
+Everything is for a long position entered at the close of a match's last bar and left at the close
+``horizon`` bars later. Only closes are known here, so the best and the worst point are by closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mexclab.errors import NotEnoughData, ParameterError
+from mexclab.research import statistics
+from mexclab.research.controls import (
+    DEFAULT_OPTIONS,
+    Case,
+    OutcomeOptions,
+    base_sample,
+    case_of,
+    check_panel,
+    control_means,
+)
+from mexclab.research.scan import compiled
+from mexclab.research.similarity import Matches
+from mexclab.research.windows import Panel, Query, span
+
+SHARES = np.array([0.05, 0.25, 0.50, 0.75, 0.95])
+QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+FEWEST_VOTES = 5  # below this many independent matches no verdict but "too few" is given
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a round trip costs, in basis points of the price, for each of its two sides.
+
+    The default is 5 bp of taker fee, which recorded MEXC exchangeInfo states for spot symbols, and 5 bp of
+    slippage, which is a guess: put in your own.
+    """
+
+    fee_bps: float = 5.0
+    slippage_bps: float = 5.0
+
+    def __post_init__(self) -> None:
+        if min(self.fee_bps, self.slippage_bps) < 0:
+            raise ParameterError(f"A cost is not negative: {self!r}.")
+
+    @property
+    def round_trip(self) -> float:
+        """Both sides, as a fraction of the price: 0.002 is 0.2 %."""
+        return 2.0 * (self.fee_bps + self.slippage_bps) / 10_000.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcomes:
+    """The answer. Returns are fractions: 0.01 is 1 %.
+
+    Attributes:
+        table: two rows per horizon, ``sample`` "matches" and "base rate": horizon (bars), n, n_eff,
+            mean and its 95 % interval (mean_low, mean_high), q05..q95, share_up, of simple returns
+            before costs; net_mean and net_share_up after them; best and worst (medians of the largest
+            gain and loss on the way); scaled_mean and scaled_median (log return over the window's own
+            volatility times sqrt(horizon)); p_value of the mean against matched controls.
+        returns: one row per match and horizon: rank, symbol, horizon, cluster, log_return,
+            simple_return, net_return, best, worst, scaled.
+        p_value: of the largest difference over all horizons.
+        edge: whether a difference was found that is significant and pays its costs.
+        verdict: one sentence that says so.
+        notes: what was left out, and how the base rate was made.
+    """
+
+    query: Query
+    horizons: tuple[int, ...]
+    costs: Costs
+    options: OutcomeOptions
+    table: pl.DataFrame
+    returns: pl.DataFrame
+    p_value: float
+    edge: bool
+    verdict: str
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        head = f"After windows like {self.query!r}; long, before costs; base rate of the same symbols below"
+        columns = (
+            "  horizon     n  n_eff   median     mean            95 % of mean       5 % .. 95 %     up      p"
+        )
+        lines = [_line(row, self.query.interval_ns) for row in self.table.to_dicts()]
+        return "\n".join([head, columns, *lines, self.verdict, *(f"note: {note}" for note in self.notes)])
+
+
+@compiled()
+def _follow(log, starts, length, horizon, found):  # type: ignore[no-untyped-def]
+    """Fill found (4, n): log return, best and worst log return on the way, and return in volatilities."""
+    for n in range(len(starts)):
+        last = starts[n] + length - 1
+        variance = 0.0
+        for i in range(starts[n], last):
+            variance += (log[i + 1] - log[i]) ** 2
+        best = 0.0
+        worst = 0.0
+        for i in range(last + 1, last + horizon + 1):
+            best = max(best, log[i] - log[last])
+            worst = min(worst, log[i] - log[last])
+        found[0, n] = log[last + horizon] - log[last]
+        found[1, n] = best
+        found[2, n] = worst
+        found[3, n] = found[0, n] / np.sqrt(variance / (length - 1) * horizon)
+
+
+def outcomes(
+    panel: Panel,
+    matches: Matches,
+    horizons: Sequence[int] = (15, 60, 240),
+    costs: Costs = Costs(),
+    options: OutcomeOptions = DEFAULT_OPTIONS,
+) -> Outcomes:
+    """What followed ``matches`` over each of ``horizons`` (bars), against what follows such windows anyway.
+
+    Matches whose outcome ranges overlap in time share one vote. The base rate is made of all active
+    windows of the same symbols that obey the same point-in-time rule, each symbol weighted as among the
+    matches. The p-value compares the mean with that of control draws: whole time clusters of matches
+    moved together to a random time, same symbols, same number.
+
+    Args:
+        panel: the one that was searched.
+
+    Raises:
+        ParameterError: no horizon, or one below 1.
+        NotEnoughData: no match, or none with a known outcome.
+    """
+    spans = tuple(sorted({int(horizon) for horizon in horizons}))
+    cases = _cases(panel, matches, spans, options)
+    rng = np.random.default_rng(options.seed)
+    length = matches.query.length
+    measured = [_measure(panel, case.starts, length, case.horizon) for case in cases]
+    means = np.array([statistics.votes(c.labels) @ m["simple"] for c, m in zip(cases, measured, strict=True)])
+    drawn = control_means(panel, cases, length, options, rng)
+    each, joint = statistics.joint_p_values(means, drawn)
+    rows, notes, bases = [], _missing(matches, spans, cases), []
+    for case, facts, p_value in zip(cases, measured, each, strict=True):
+        rows.append(_matches_row(case, facts, costs, options, rng) | {"p_value": float(p_value)})
+        base, note = _base_row(panel, case, length, costs, options)
+        rows.append(base)
+        bases.append(note)
+    edge, verdict = _judge(rows, drawn, joint, costs, options)
+    hours = " that end in the same hours of the day" if options.same_hour else ""
+    notes.append(f"base rate: active windows of the matches' symbols{hours}; {', '.join(bases)}")
+    if not matches.options.point_in_time:
+        notes.append("the search was not point in time: this is a description, not a forecast")
+    return Outcomes(
+        matches.query,
+        tuple(case.horizon for case in cases),
+        costs,
+        options,
+        pl.DataFrame(rows, infer_schema_length=None),
+        pl.concat([_returns(matches, c, m, costs) for c, m in zip(cases, measured, strict=True)]),
+        joint,
+        edge,
+        verdict,
+        tuple(notes),
+    )
+
+
+def _cases(panel: Panel, matches: Matches, spans: tuple[int, ...], options: OutcomeOptions) -> list[Case]:
+    """The horizons over which the outcome of some match is known, ascending."""
+    if not spans or spans[0] < 1:
+        raise ParameterError(f"Horizons are whole numbers of bars from 1 up, not {spans}.")
+    if not len(matches):
+        raise NotEnoughData("There is no match, so nothing followed. Search a longer history.")
+    check_panel(panel, matches)
+    cases = [case_of(panel, matches, horizon, options) for horizon in spans]
+    cases = [case for case in cases if len(case.which)]
+    if not cases:
+        raise NotEnoughData(
+            f"No match has {spans[0]} unbroken bars after it that lie before the query. Search with "
+            f"horizon={spans[-1]}.",
+            horizons=spans,
+        )
+    return cases
+
+
+def fan(panel: Panel, matches: Matches, found: Outcomes, sample: int = 5000) -> pl.DataFrame:
+    """The way the price took after the matches, for a picture.
+
+    Args:
+        sample: base-rate windows to take, drawn with the seed of ``found``.
+
+    Returns:
+        a row per bar from 0 (the match's last close) to the longest horizon: bar, q05..q95 of the
+        simple return since then, and base, its median over windows of the same symbols.
+    """
+    check_panel(panel, matches)
+    horizon = found.horizons[-1]
+    case = case_of(panel, matches, horizon, found.options)
+    length = matches.query.length
+    ahead = np.arange(horizon + 1)
+
+    def paths(starts: np.ndarray) -> np.ndarray:
+        logs = panel.log[starts[:, None] + length - 1 + ahead]
+        return np.expm1(logs - logs[:, :1])
+
+    quantiles = statistics.weighted_quantiles(paths(case.starts), statistics.votes(case.labels), SHARES)
+    starts, weights, _ = base_sample(case, sample, np.random.default_rng(found.options.seed))
+    base = statistics.weighted_quantiles(paths(starts), weights, np.array([0.5]))
+    columns = dict(zip(QUANTILES, quantiles, strict=True))
+    return pl.DataFrame({"bar": ahead, **columns, "base": base[0]})
+
+
+def _measure(panel: Panel, starts: np.ndarray, length: int, horizon: int) -> dict[str, np.ndarray]:
+    found = np.empty((4, len(starts)))
+    _follow(panel.log, starts, length, horizon, found)
+    return {
+        "log": found[0],
+        "simple": np.expm1(found[0]),
+        "best": np.expm1(found[1]),
+        "worst": np.expm1(found[2]),
+        "scaled": found[3],
+    }
+
+
+def _row(case: Case, sample: str, facts: dict[str, np.ndarray], weights: np.ndarray, costs: Costs) -> dict:
+    simple = facts["simple"]
+    net = simple - costs.round_trip
+    half = np.array([0.5])
+    middle = {
+        name: float(statistics.weighted_quantiles(facts[name], weights, half)[0])
+        for name in ("best", "worst", "scaled")
+    }
+    quantiles = statistics.weighted_quantiles(simple, weights, SHARES)
+    return {
+        "horizon": case.horizon,
+        "sample": sample,
+        "n": len(simple),
+        "n_eff": None,
+        "mean": float(weights @ simple),
+        "mean_low": None,
+        "mean_high": None,
+        **{name: float(value) for name, value in zip(QUANTILES, quantiles, strict=True)},
+        "share_up": float(weights @ (simple > 0)),
+        "net_mean": float(weights @ net),
+        "net_share_up": float(weights @ (net > 0)),
+        "best": middle["best"],
+        "worst": middle["worst"],
+        "scaled_mean": float(weights @ facts["scaled"]),
+        "scaled_median": middle["scaled"],
+        "p_value": None,
+    }
+
+
+def _matches_row(
+    case: Case, facts: dict[str, np.ndarray], costs: Costs, options: OutcomeOptions, rng: np.random.Generator
+) -> dict:
+    low, high = statistics.bootstrap_mean(facts["simple"], case.labels, rng, options.resamples)
+    row = _row(case, "matches", facts, statistics.votes(case.labels), costs)
+    interval = {"mean_low": low, "mean_high": high} if np.isfinite(low) else {}
+    return row | {"n_eff": int(case.labels.max()) + 1} | interval
+
+
+def _base_row(
+    panel: Panel, case: Case, length: int, costs: Costs, options: OutcomeOptions
+) -> tuple[dict, str]:
+    starts, weights, everything = base_sample(case, options.sample, np.random.default_rng(options.seed))
+    facts = _measure(panel, starts, length, case.horizon)
+    which = "all" if len(starts) == everything else f"a seeded sample of {len(starts):,} of"
+    note = f"{which} {everything:,} over {case.horizon} bars"
+    return _row(case, "base rate", facts, weights, costs), note
+
+
+def _missing(matches: Matches, spans: tuple[int, ...], cases: list[Case]) -> list[str]:
+    known = {case.horizon: len(case.which) for case in cases}
+    return [
+        f"{len(matches) - known.get(horizon, 0)} of {len(matches)} matches have no known outcome over "
+        f"{horizon} bars: it would reach into a gap, past the data or past the query's start"
+        for horizon in spans
+        if known.get(horizon, 0) < len(matches)
+    ]
+
+
+def _judge(
+    rows: list[dict], drawn: np.ndarray, joint: float, costs: Costs, options: OutcomeOptions
+) -> tuple[bool, str]:
+    """Whether there is an edge, and the sentence that says so."""
+    pairs = list(zip(rows[0::2], rows[1::2], strict=True))
+    at = int(np.argmin([row["p_value"] for row, _ in pairs]))
+    row, base = pairs[at]
+    usual = float(drawn[:, at].mean())
+    facts = (
+        f"{row['n']} matches ({row['n_eff']} independent) moved {row['mean']:+.2%} on average over "
+        f"{row['horizon']} bars, where windows of the same symbols move {base['mean']:+.2%}"
+    )
+    over = f" at one of {len(pairs)} horizons" if len(pairs) > 1 else ""
+    chance = f"as large a difference{over} comes by chance in {joint:.1%} of draws"
+    if row["n_eff"] < FEWEST_VOTES:
+        return False, f"no edge found: {facts}; fewer than {FEWEST_VOTES} independent matches cannot tell."
+    if joint > options.significance:
+        return False, f"no edge found: {facts}; {chance}."
+    side = "long" if row["mean"] > usual else "short"
+    net = (row["mean"] if side == "long" else -row["mean"]) - costs.round_trip
+    cost = f"a round trip of {costs.round_trip:.2%}"
+    if net <= 0:
+        return False, f"no edge found: {facts}; {chance}, but {side} it does not pay {cost}."
+    left = f"{net:+.2%} is left after {cost}"
+    return True, f"edge found, {side}: {facts}; {chance}; {left}. Allow for how many queries were asked."
+
+
+def _returns(matches: Matches, case: Case, facts: dict[str, np.ndarray], costs: Costs) -> pl.DataFrame:
+    return matches.table.select("rank", "symbol")[case.which].with_columns(
+        pl.lit(case.horizon).alias("horizon"),
+        pl.Series("cluster", case.labels),
+        pl.Series("log_return", facts["log"]),
+        pl.Series("simple_return", facts["simple"]),
+        pl.Series("net_return", facts["simple"] - costs.round_trip),
+        pl.Series("best", facts["best"]),
+        pl.Series("worst", facts["worst"]),
+        pl.Series("scaled", facts["scaled"]),
+    )
+
+
+def _line(row: dict, interval_ns: int) -> str:
+    own = row["sample"] == "matches"
+    name = span(row["horizon"] * interval_ns) if own else "base"
+    votes = f"{row['n_eff']:>6,}" if own else " " * 6
+    interval = (
+        f"{row['mean_low']:+8.2%} .. {row['mean_high']:+7.2%}" if row["mean_low"] is not None else " " * 20
+    )
+    p_value = f"{row['p_value']:.3f}" if own else ""
+    return (
+        f"{name:>9} {row['n']:>7,} {votes} {row['q50']:+8.2%} {row['mean']:+8.2%} {interval:>23} "
+        f"{row['q05']:+8.2%} .. {row['q95']:+7.2%} {row['share_up']:>5.0%}  {p_value:>5}"
+    )

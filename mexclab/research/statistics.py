@@ -1,0 +1,122 @@
+"""Statistics of values that share their time: votes, weighted quantiles, bootstrap, control draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def time_clusters(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Labels (n,) from 0 that join half-open ranges which overlap in time, directly or through others.
+
+    What happened in overlapping ranges happened once, however many symbols show it.
+    """
+    order = np.lexsort((ends, begins))
+    if not len(order):
+        return np.empty(0, dtype=np.int64)
+    reach = np.maximum.accumulate(ends[order])
+    fresh = np.append(True, begins[order][1:] >= reach[:-1])
+    labels = np.empty(len(order), dtype=np.int64)
+    labels[order] = np.cumsum(fresh) - 1
+    return labels
+
+
+def votes(labels: np.ndarray) -> np.ndarray:
+    """Weights (n,) that sum to 1 and give each cluster one equal vote, shared by its members."""
+    if not len(labels):
+        return np.empty(0)
+    _, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return 1.0 / (len(sizes) * sizes[inverse])
+
+
+def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Quantiles at ``shares`` (0..1) of weighted values, interpolated between the middles of the weights.
+
+    Args:
+        values: (n, ...) at least one row; quantiles are taken along the first axis.
+        weights: (n,) positive, of any sum.
+
+    Returns:
+        (shares, ...). With equal weights it is numpy's method ``hazen``.
+    """
+    flat = values.reshape(len(values), -1)
+    found = np.empty((len(shares), flat.shape[1]))
+    for column in range(flat.shape[1]):
+        order = np.argsort(flat[:, column], kind="stable")
+        weight = weights[order]
+        middle = (np.cumsum(weight) - weight / 2) / weight.sum()
+        found[:, column] = np.interp(shares, middle, flat[order, column])
+    return found.reshape(len(shares), *values.shape[1:])
+
+
+def bootstrap_mean(
+    values: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resamples: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the mean of cluster means, resampling whole clusters.
+
+    Returns:
+        (low, high); both NaN for fewer than two clusters, which say nothing about spread.
+    """
+    counts = np.bincount(labels)
+    means = (np.bincount(labels, weights=values) / np.maximum(counts, 1))[counts > 0]
+    if len(means) < 2:
+        return float("nan"), float("nan")
+    drawn = means[rng.integers(0, len(means), size=(resamples, len(means)))].mean(axis=1)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def joint_p_values(observed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
+    """Two-sided p-values of several statistics from control draws, one by one and all together.
+
+    The joint one is that of the largest standardised statistic (Westfall and Young, "Resampling-Based
+    Multiple Testing", 1993): asking several questions of the same draws costs what it should and no more.
+
+    Args:
+        observed: (s,) statistics.
+        drawn: (draws, s) the same statistics of each control draw.
+
+    Returns:
+        ((s,) p-values, joint p-value); (1 + as extreme) / (1 + draws), so never 0.
+    """
+    centre = drawn.mean(axis=0)
+    spread = drawn.std(axis=0)
+    spread = np.where(spread > 0, spread, np.inf)  # controls that cannot vary cannot be exceeded
+    seen = np.abs(observed - centre) / spread
+    expected = np.abs(drawn - centre) / spread
+    each = (1 + (expected >= seen - 1e-12).sum(axis=0)) / (1 + len(drawn))
+    joint = (1 + (expected.max(axis=1) >= seen.max() - 1e-12).sum()) / (1 + len(drawn))
+    return each, float(joint)
+
+
+def nearest_in(sorted_times: np.ndarray, wanted: np.ndarray, step: int) -> np.ndarray:
+    """Index into ``sorted_times`` of the time nearest to each wanted one, time being taken as a ring.
+
+    A wanted time beyond an end comes in again at the other end, so that shifted blocks keep their
+    order and no end is favoured. ``step`` is the spacing at the seam of the ring.
+    """
+    first, last = sorted_times[0], sorted_times[-1]
+    inside = first + (wanted - first) % (last - first + step)
+    after = np.clip(np.searchsorted(sorted_times, inside), 0, len(sorted_times) - 1)
+    before = np.maximum(after - 1, 0)
+    closer = np.abs(inside - sorted_times[before]) < np.abs(sorted_times[after] - inside)
+    return np.where(closer, before, after)
+
+
+def random_places(shares: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Where blocks begin that are dropped on a ring of length 1 at random, without overlapping.
+
+    Args:
+        shares: (blocks,) their lengths; where they sum to more than 1 they are shrunk to fit.
+
+    Returns:
+        (draws, blocks) in 0..1; each block's place is uniform, and so is the order of the blocks.
+    """
+    lengths = shares / max(1.0, shares.sum())
+    free = max(0.0, 1.0 - lengths.sum())
+    order = rng.random((draws, len(lengths))).argsort(axis=1)
+    ordered = lengths[order]
+    gaps = free * np.sort(rng.random((draws, len(lengths))), axis=1)
+    begins = gaps + np.cumsum(ordered, axis=1) - ordered + rng.random((draws, 1))
+    places = np.empty_like(begins)
+    np.put_along_axis(places, order, begins % 1.0, axis=1)
+    return places

@@ -1,0 +1,1 @@
+"""Where things are kept: the ledger, sightings, the lake, vectors, caches, secrets."""

@@ -1,0 +1,167 @@
+"""The ledger on Postgres: append-only, durable, sealed by a hash chain; one writer, any number of readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import closing
+from itertools import islice
+from typing import Any, Self
+
+import psycopg
+import sqlalchemy as sa
+
+from mexclab.domain.events import Event
+from mexclab.errors import LedgerUnavailable
+from mexclab.store.codec import GENESIS, Chain, Row, Verified, encode
+from mexclab.store.pen import CHANNEL, Pen
+from mexclab.store.postgres import Postgres, reaching
+from mexclab.store.tables import event as table
+
+PAGE = 2_000  # rows that travel at once
+FOLLOW_S = 5.0  # how often a follower looks although nobody called, should a notification be lost
+
+
+class PostgresLedger:
+    """The append-only truth. See ``open``.
+
+    A writer's ``append`` belongs on an event loop. Everything that reads blocks: call it from a thread
+    where a loop must not wait.
+    """
+
+    def __init__(self, postgres: Postgres, pen: Pen | None) -> None:
+        self._postgres = postgres
+        self._pen = pen
+
+    @classmethod
+    def open(cls, postgres: Postgres, *, writer: bool = True, deadline_s: float = 10.0) -> Self:
+        """The ledger of this database, to write (one process at a time) or only to read.
+
+        Args:
+            postgres: where it is; stays open when the ledger is closed.
+            writer: take the pen. It is free again when the ledger is closed or its process ends, however.
+            deadline_s: an append that takes longer brings the ledger down.
+
+        Raises:
+            LedgerInUse: another process has the pen.
+            LedgerUnavailable: the database cannot be used for it.
+        """
+        return cls(postgres, Pen.take(postgres, deadline_s) if writer else None)
+
+    async def append(self, *events: Event) -> int:
+        """Write the events in this order, all or none; the sequence number of the last one, once durable.
+
+        Calls are written in the order in which they were made. One that is cancelled may be written still.
+
+        Raises:
+            LedgerError: an event cannot be written; none of this call was.
+            LedgerUnavailable: nothing is known to be durable, nor will be until the ledger is opened again.
+        """
+        if self._pen is None:
+            raise LedgerUnavailable("this ledger was opened to be read; open it with writer=True to append")
+        entries = [encode(event) for event in events]
+        if not entries:
+            return self.last()
+        return await self._pen.ask(entries)
+
+    def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """Events with a sequence number above ``after``, in order, each checked against the chain.
+
+        Raises:
+            LedgerCorrupt: an entry was torn out or edited; ``data["seq"]`` names it.
+            LedgerUnavailable: the database cannot be read.
+        """
+        # the entry at `after` is read too: the next one must follow from it
+        query = sa.select(table).where(table.c.seq >= after).order_by(table.c.seq)
+        with closing(self._stream(query)) as found:
+            chain = Chain()
+            if after > 0:
+                before = next(found, None)
+                if before is None:
+                    return
+                chain = Chain(after - 1, before.prev_hash)
+                chain.check(before)
+            for row in found:
+                yield row.seq, chain.check(row)
+
+    def rows(self, after: int = 0, limit: int = 1000, correlation: str | None = None) -> list[Row]:
+        """At most ``limit`` raw entries above ``after``, of one correlation if given; not checked.
+
+        Raises:
+            LedgerUnavailable: the database cannot be read.
+        """
+        query = sa.select(table).where(table.c.seq > after).order_by(table.c.seq).limit(limit)
+        if correlation is not None:
+            query = query.where(table.c.correlation == correlation)
+        return list(self._stream(query))
+
+    def last(self) -> int:
+        """The sequence number of the newest durable entry; 0 when there is none."""
+        return self._head()[0]
+
+    def fingerprint(self) -> str:
+        """The hash of the newest durable entry (hex): equal fingerprints are equal histories."""
+        return self._head()[1].hex()
+
+    def verify(self) -> Verified:
+        """Check every entry against the chain, from the first one on.
+
+        Raises:
+            LedgerCorrupt: names the first entry that does not hold.
+        """
+        chain = Chain()
+        with closing(self._stream(sa.select(table).order_by(table.c.seq))) as found:
+            for row in found:
+                chain.check(row)
+        return chain.verified()
+
+    async def follow(self, after: int | None = None) -> AsyncIterator[tuple[int, Event]]:
+        """Events above ``after`` (from now on when not given) as they become durable, without end.
+
+        Raises:
+            LedgerUnavailable: the connection broke; follow again after the last one that came.
+        """
+        arguments = self._postgres.arguments()
+        with reaching(self._postgres.where):
+            listener: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+                **arguments, autocommit=True, application_name="mexclab follower"
+            )
+            async with listener:
+                await listener.execute(f"LISTEN {CHANNEL}")
+                at = await asyncio.to_thread(self.last) if after is None else after
+                while True:
+                    while page := await asyncio.to_thread(self._page, at):
+                        for at, event in page:
+                            yield at, event
+                    async for _ in listener.notifies(timeout=FOLLOW_S, stop_after=1):
+                        pass
+
+    def lag_s(self) -> float:
+        """For how long the oldest events have waited to become durable, in seconds; 0 when none wait."""
+        return self._pen.lag_s() if self._pen else 0.0
+
+    def close(self) -> None:
+        """Write what waits and let go of the pen. The database stays open. May be called again."""
+        if self._pen is not None:
+            self._pen.close()
+
+    def _page(self, after: int) -> list[tuple[int, Event]]:
+        return list(islice(self.read(after), PAGE))
+
+    def _head(self) -> tuple[int, bytes]:
+        if self._pen is not None:
+            return self._pen.newest
+        newest = sa.select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)
+        with reaching(self._postgres.where), self._postgres.engine.connect() as session:
+            found = session.execute(newest).first()
+        return (found.seq, bytes(found.hash)) if found else (0, GENESIS)
+
+    def _stream(self, query: sa.Select[Any]) -> Generator[Row, None, None]:
+        """Rows through a cursor on the server, so that a long history needs no memory here."""
+        with (
+            reaching(self._postgres.where),
+            self._postgres.engine.connect() as session,
+            session.execution_options(yield_per=PAGE).execute(query) as found,
+        ):
+            for row in found:
+                yield Row(*row)

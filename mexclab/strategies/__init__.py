@@ -1,0 +1,1 @@
+"""Plug-ins that turn a signal into a plan."""

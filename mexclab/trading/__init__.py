@@ -1,0 +1,1 @@
+"""Decide purely, act thinly: risk, entries, exits, execution, and the engine that ties them."""

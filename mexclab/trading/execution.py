@@ -1,0 +1,66 @@
+"""Execution: what a report means for an order, and how an order of unknown fate is settled. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mexclab.domain import events as e
+from mexclab.domain.clock import SECOND
+from mexclab.domain.desk import Desk
+from mexclab.domain.order import Fill, Order, OrderState
+from mexclab.domain.reports import Accepted, Cancelled, Lost, Refused, Report, Traded, VenueOrder
+
+RECV_WINDOW_NS = 5 * SECOND  # the venue takes no request that is older than this (MEXC spot v3, recvWindow)
+SETTLE_GRACE_NS = 2 * SECOND  # on top of it, for a venue that is slow to show what it took
+UNKNOWN_POLL_NS = SECOND  # how often an order of unknown fate is asked for
+
+_S = OrderState
+
+
+def events_of(report: Report, desk: Desk) -> list[e.Event]:
+    """The events that a report stands for; none when it tells nothing new or is not about our orders."""
+    client_id = report.fill.client_id if isinstance(report, Traded) else report.client_id
+    order = desk.orders.get(client_id)
+    if order is None:
+        return []
+    match report:
+        case Traded(fill=fill):
+            return [] if desk.knows_trade(fill.trade_id) else [e.OrderFilled(report.at_ns, fill)]
+        case Accepted() if order.venue_id is None and order.state is not _S.REJECTED:
+            return [e.OrderAccepted(report.at_ns, client_id, report.venue_id)]
+        case Refused() if order.state in (_S.SENT, _S.UNKNOWN):
+            return [e.OrderRejected(report.at_ns, client_id, report.code, report.words)]
+        case Lost() if order.state.is_open and order.state is not _S.UNKNOWN:
+            return [e.OrderLost(report.at_ns, client_id, report.why)]
+        case Cancelled() if order.state.is_open:
+            return [e.OrderCanceled(report.at_ns, client_id, report.why)]
+        case _:
+            return []
+
+
+def settle(
+    order: Order, venue: VenueOrder | None, fills: Sequence[Fill], desk: Desk, now_ns: int
+) -> list[e.Event]:
+    """What the venue's own answer makes of an order that is open or of unknown fate.
+
+    Args:
+        venue: the venue's word; None means that it says the order does not exist.
+        fills: the venue's trades of this order.
+
+    An order that the venue does not know is given up only once its request can no longer be taken:
+    after the receive window and a grace. Before that, None is no verdict.
+    """
+    found = [e.OrderFilled(now_ns, fill) for fill in fills if not desk.knows_trade(fill.trade_id)]
+    events: list[e.Event] = list(found)
+    if venue is None:
+        sent = order.sent_ns or order.decided_ns
+        if not fills and now_ns > sent + RECV_WINDOW_NS + SETTLE_GRACE_NS:
+            events.append(e.OrderCanceled(now_ns, order.client_id, "the venue never took it"))
+        return events
+    if order.venue_id is None or (order.state is _S.UNKNOWN and venue.state.is_open):
+        events.insert(0, e.OrderAccepted(now_ns, order.client_id, venue.venue_id))
+    if venue.state is _S.CANCELED:
+        events.append(e.OrderCanceled(now_ns, order.client_id, "canceled at the venue"))
+    elif venue.state is _S.REJECTED:
+        events.append(e.OrderCanceled(now_ns, order.client_id, "refused at the venue"))
+    return events

@@ -1,0 +1,123 @@
+"""What a person may ask of a running engine: arm, disarm, halt, resume, flatten.
+
+Each act is journalled with who asked. Halt never waits for anything but the pen, and never blocks an
+exit or a cancel.
+"""
+
+from __future__ import annotations
+
+from mexclab.domain import events as e
+from mexclab.domain.market import Side
+from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.errors import DomainError, RiskRefused, VenueError
+from mexclab.trading.engine import Engine
+
+
+async def halt(engine: Engine, by: str, why: str) -> str:
+    """Refuse every new entry from now on and cancel every open one; what was done, in a sentence.
+
+    A cancel that fails does not stop the others; it is alerted. Exits keep running.
+    """
+    engine.halting = True  # before the gate: a shot that is being released sees it
+    async with engine.gate:
+        now = engine.parts.clock.now_ns()
+        already = engine.desk.halt is not None
+        await engine.record(e.Halted(now, by, why))
+        dropped = cancelled = failed = 0
+        for order in [order for order in engine.desk.open_orders() if order.side is Side.BUY]:
+            if engine.drop_shot(order.client_id):
+                reason = "halted before it left"
+                await engine.record(
+                    e.OrderCanceled(now, order.client_id, reason),
+                    e.SnipeMoved(now, order.snipe_id, SnipeState.ABORTED, "halted", reason),
+                )
+                dropped += 1
+                continue
+            try:
+                await engine.cancel(order, "halted")
+                cancelled += 1
+            except VenueError as error:
+                failed += 1
+                text = f"halt could not cancel {order.client_id}: {error.message}"
+                await engine.record(e.AlertRaised(now, "critical", text, order.snipe_id))
+    words = "already halted" if already else "halted"
+    return f"{words}: {dropped} shots dropped, {cancelled} cancels sent, {failed} cancels failed; exits go on"
+
+
+async def resume(engine: Engine, by: str, why: str) -> str:
+    """Allow entries again, after checks of its own.
+
+    Raises:
+        RiskRefused: a check does not hold; every one that fails is named.
+    """
+    async with engine.gate:
+        if engine.desk.halt is None:
+            return "not halted; nothing changed"
+        reasons = [f"order {order.client_id} has an unknown fate" for order in engine.desk.unknown_orders()]
+        if engine.clock_reading is None:
+            reasons.append("the venue's clock has not been measured")
+        if not why.strip():
+            reasons.append("a reason is required")
+        if reasons:
+            raise RiskRefused(f"cannot resume: {'; '.join(reasons)}", breaches=reasons)
+        await engine.record(e.Resumed(engine.parts.clock.now_ns(), by, why))
+        engine.halting = False
+    return "resumed: new entries are allowed"
+
+
+async def arm(engine: Engine, snipe_id: str, by: str) -> str:
+    """Let a planned snipe fire at its opening.
+
+    Raises:
+        DomainError: there is no such snipe, or it is past arming.
+        RiskRefused: the desk is halted.
+    """
+    async with engine.gate:
+        snipe = _waiting(engine, snipe_id, "armed")
+        if engine.desk.halt is not None:
+            raise RiskRefused(f"cannot arm {snipe_id}: the desk is halted; resume it first")
+        now = engine.parts.clock.now_ns()
+        if snipe.state is SnipeState.ARMED:
+            return f"{snipe_id} is armed already"
+        steps = [SnipeState.PREFLIGHT] if snipe.state is SnipeState.PLANNED else []
+        moves = [e.SnipeMoved(now, snipe_id, to, by=by) for to in (*steps, SnipeState.ARMED)]
+        await engine.record(*moves)
+    plan = snipe.plan
+    return f"{plan.symbol} is armed: up to {plan.budget_quote} {plan.symbol.quote} below {plan.price_cap}"
+
+
+async def disarm(engine: Engine, snipe_id: str, by: str) -> str:
+    """Take an armed snipe back.
+
+    Raises:
+        DomainError: there is no such snipe, or it has fired.
+    """
+    async with engine.gate:
+        snipe = _waiting(engine, snipe_id, "disarmed")
+        if snipe.state is not SnipeState.ARMED:
+            return f"{snipe_id} is not armed"
+        now = engine.parts.clock.now_ns()
+        await engine.record(e.SnipeMoved(now, snipe_id, SnipeState.PREFLIGHT, "disarmed", "disarmed", by))
+    return f"{snipe.plan.symbol} is disarmed"
+
+
+async def flatten(engine: Engine, by: str, why: str) -> str:
+    """Sell everything that snipes hold, in bounded orders; works while halted."""
+    async with engine.gate:
+        now = engine.parts.clock.now_ns()
+        leaving = [s for s in engine.desk.live_snipes() if s.state is SnipeState.ENTERED]
+        for snipe in leaving:
+            await engine.record(e.ExitDecided(now, snipe.snipe_id, "flatten", f"{by}: {why}"))
+    await engine.on([])  # the exits act at once, not at the next price
+    return f"{len(leaving)} positions are being sold"
+
+
+def _waiting(engine: Engine, snipe_id: str, wanted: str) -> Snipe:
+    snipe = engine.desk.snipes.get(snipe_id)
+    if snipe is None:
+        raise DomainError(f"there is no snipe {snipe_id!r}; the board shows their ids", snipe_id=snipe_id)
+    if not snipe.state.is_waiting:
+        raise DomainError(
+            f"snipe {snipe_id} is {snipe.state} and cannot be {wanted} any more", snipe_id=snipe_id
+        )
+    return snipe

@@ -1,0 +1,460 @@
+"""Accounts, and the matcher that lets them trade on order books.
+
+Money is ``Decimal``, added and multiplied without rounding (an inexact result is an error); only fees
+are rounded, down, to 18 places, so that what was reserved always suffices.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
+from enum import StrEnum
+from typing import NamedTuple
+
+from mexclab.domain.market import Market, Side, Symbol, Trade
+from mexclab.domain.order import CLIENT_ID, Fill, Order, OrderState, OrderType
+from mexclab.domain.reports import Accepted, Balance, Cancelled, Happening, Refused, Traded, TradeSeen, VenueOrder
+from mexclab.errors import DomainError
+from mexclab.venues.matching import HOUSE, UNKNOWN_ORDER, Execution, NewOrder, OrderBook, Outcome, Phase, Quotes
+from mexclab.venues.matching import Refusal, Status, Terms
+
+EVERYBODY = ""  # who public news is for
+ZERO = Decimal(0)
+FEE_STEP = Decimal("1e-18")
+TRADES_PER_BOOK = 10**15  # the range of trade numbers that each book has to itself
+FIRST_TRADE = 5 * 10**17  # MEXC's trade numbers have 18 digits
+
+INSUFFICIENT = Refusal(10101, "Insufficient balance")
+OVERSOLD = Refusal(30005, "Oversold")
+TOO_MANY = Refusal(30029, "cannot exceed the maximum order limit")
+NO_SUCH_SYMBOL = Refusal(-1121, "Invalid symbol.")
+ILLEGAL_CLIENT_ID = Refusal(700008, "illegal characters")
+DUPLICATE = Refusal(400, "duplicate client order id")
+
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+_ROUNDING = Context(prec=100, traps=[InvalidOperation])
+_add, _subtract, _multiply = _EXACT.add, _EXACT.subtract, _EXACT.multiply
+
+
+class FeeAsset(StrEnum):
+    """Which asset pays a buyer's fee. Sellers receive quote and pay in quote under both."""
+
+    QUOTE = "quote"  # what MEXC shows: the buyer pays on top of the value
+    RECEIVED = "received"  # the buyer receives that much less
+
+
+@dataclass(slots=True)
+class Hold:
+    """What an open order keeps locked. ``unit`` is what each open base unit needs; None: the whole is spent freely."""
+
+    owner: str
+    market: Market
+    side: Side
+    unit: Decimal | None
+    left: Decimal  # base units that may still trade
+    locked: Decimal
+
+    @property
+    def asset(self) -> str:
+        return self.market.symbol.quote if self.side is Side.BUY else self.market.symbol.base
+
+
+class Fee(NamedTuple):
+    amount: Decimal
+    asset: str
+
+
+class Accounts:
+    """Balances by owner and asset. The house may owe what it likes and pays no fees.
+
+    Over all owners, the house included, plus ``fees``, each asset sums to what was deposited.
+    """
+
+    def __init__(self, fee_asset: FeeAsset = FeeAsset.QUOTE) -> None:
+        self.fee_asset = fee_asset
+        self.fees: dict[str, Decimal] = {}
+        self._free: dict[tuple[str, str], Decimal] = {}
+        self._locked: dict[tuple[str, str], Decimal] = {}
+        self._assets: dict[str, dict[str, None]] = {}
+
+    def deposit(self, owner: str, asset: str, amount: Decimal) -> None:
+        """Bring money in, or with a negative amount take it out.
+
+        Raises:
+            DomainError: more would go than is free.
+        """
+        if _add(self._free.get((owner, asset), ZERO), amount) < 0:
+            raise DomainError(f"{owner}: {-amount} {asset} is more than is free", owner=owner, asset=asset)
+        self._receive(owner, asset, amount)
+
+    def balance(self, owner: str, asset: str) -> Balance:
+        return Balance(self._free.get((owner, asset), ZERO), self._locked.get((owner, asset), ZERO))
+
+    def balances(self, owner: str) -> dict[str, Balance]:
+        """Every asset that the owner ever held."""
+        return {asset: self.balance(owner, asset) for asset in self._assets.get(owner, ())}
+
+    def reserve(self, order: NewOrder, market: Market, terms: Terms) -> Hold | Refusal:
+        """Lock what the order may need at worst: base to SELL; quote, with the taker's fee, to BUY."""
+        lots, ticks, budget = terms
+        quantity = lots * market.lot
+        if order.side is Side.SELL:
+            hold = Hold(order.owner, market, Side.SELL, Decimal(1), quantity, quantity)
+        else:
+            rate = max(market.maker_fee, market.taker_fee) if self.fee_asset is FeeAsset.QUOTE else ZERO
+            unit = _multiply(ticks * market.tick, _add(Decimal(1), rate))
+            hold = Hold(order.owner, market, Side.BUY, unit, quantity, _multiply(unit, quantity))
+            if budget is not None:
+                hold.unit = None
+                hold.locked = _multiply(order.quote_quantity or ZERO, _add(Decimal(1), rate))
+        key = (hold.owner, hold.asset)
+        free = _subtract(self._free.get(key, ZERO), hold.locked)
+        if free < 0:
+            return INSUFFICIENT if hold.side is Side.BUY else OVERSOLD
+        self._free[key] = free
+        self._locked[key] = _add(self._locked.get(key, ZERO), hold.locked)
+        return hold
+
+    def release(self, hold: Hold) -> None:
+        """Free what is still locked: the order is over."""
+        self._unlock(hold, hold.locked, spent=ZERO)
+
+    def settle(self, hold: Hold, price: Decimal, quantity: Decimal, is_maker: bool) -> Fee:
+        """Book one trade of the order behind ``hold``; what it needs no longer is free again."""
+        market, symbol = hold.market, hold.market.symbol
+        value = _multiply(price, quantity)
+        rate = market.maker_fee if is_maker else market.taker_fee
+        hold.left = _subtract(hold.left, quantity) if hold.unit is not None else ZERO
+        if hold.side is Side.SELL:
+            fee = Fee(_fee(value, rate), symbol.quote)
+            self._unlock(hold, quantity, spent=quantity)
+            self._receive(hold.owner, symbol.quote, _subtract(value, fee.amount))
+        else:
+            in_quote = self.fee_asset is FeeAsset.QUOTE
+            fee = Fee(_fee(value, rate), symbol.quote) if in_quote else Fee(_fee(quantity, rate), symbol.base)
+            spent = _add(value, fee.amount) if in_quote else value
+            needed = spent if hold.unit is None else _subtract(hold.locked, _multiply(hold.unit, hold.left))
+            self._unlock(hold, needed, spent=spent)
+            self._receive(hold.owner, symbol.base, quantity if in_quote else _subtract(quantity, fee.amount))
+        self.fees[fee.asset] = _add(self.fees.get(fee.asset, ZERO), fee.amount)
+        return fee
+
+    def settle_house(self, side: Side, symbol: Symbol, price: Decimal, quantity: Decimal) -> None:
+        """Book the house's side of a trade with an account."""
+        value = _multiply(price, quantity)
+        base, quote = (quantity, -value) if side is Side.BUY else (-quantity, value)
+        self._receive(HOUSE, symbol.base, base)
+        self._receive(HOUSE, symbol.quote, quote)
+
+    def total(self, asset: str) -> Decimal:
+        """Everybody's balance, the house's and the collected fees: what was deposited."""
+        total = self.fees.get(asset, ZERO)
+        for balances in (self._free, self._locked):
+            for (_, held), amount in balances.items():
+                if held == asset:
+                    total = _add(total, amount)
+        return total
+
+    def _unlock(self, hold: Hold, amount: Decimal, spent: Decimal) -> None:
+        key = (hold.owner, hold.asset)
+        hold.locked = _subtract(hold.locked, amount)
+        self._locked[key] = _subtract(self._locked[key], amount)
+        self._free[key] = _add(self._free[key], _subtract(amount, spent))
+
+    def _receive(self, owner: str, asset: str, amount: Decimal) -> None:
+        self._assets.setdefault(owner, {})[asset] = None
+        self._free[owner, asset] = _add(self._free.get((owner, asset), ZERO), amount)
+
+
+def _fee(of: Decimal, rate: Decimal) -> Decimal:
+    exact = _multiply(of, rate)
+    rounded = exact.quantize(FEE_STEP, ROUND_DOWN, _ROUNDING)
+    return exact if rounded == exact else rounded
+
+
+@dataclass(slots=True)
+class Placed:
+    """An account's order as the venue knows it: the matcher's own record, for others to read only.
+
+    ``price`` is the limit, or a MARKET order's protective bound; ``quantity`` is None for an order in quote.
+    """
+
+    venue_id: str
+    request: NewOrder
+    symbol: Symbol
+    price: Decimal
+    hold: Hold
+    created_ns: int
+    updated_ns: int
+    status: Status = Status.NEW
+    filled: Decimal = ZERO
+    filled_value: Decimal = ZERO
+
+    @property
+    def owner(self) -> str:
+        return self.request.owner
+
+    @property
+    def client_id(self) -> str:
+        return self.request.client_id
+
+    @property
+    def quantity(self) -> Decimal | None:
+        return self.request.quantity
+
+    def told(self) -> VenueOrder:
+        """As the port's ``VenueOrder``; an order in quote has the quantity that it bought."""
+        quantity = self.filled if self.quantity is None else self.quantity
+        side, state = self.request.side, _STATES[self.status]
+        return VenueOrder(
+            self.client_id, self.venue_id, self.symbol, side, state, quantity, self.price, self.filled
+        )
+
+
+_STATES = {
+    Status.NEW: OrderState.ACCEPTED,
+    Status.PARTIALLY_FILLED: OrderState.PARTIALLY_FILLED,
+    Status.FILLED: OrderState.FILLED,
+    Status.CANCELED: OrderState.CANCELED,
+    Status.PARTIALLY_CANCELED: OrderState.CANCELED,
+}
+_ENDED = {
+    OrderType.IMMEDIATE_OR_CANCEL: "immediate or cancel: nothing more within the limit",
+    OrderType.FILL_OR_KILL: "fill or kill: not all of it within the limit",
+    OrderType.MARKET: "market order: nothing more within the protective bound",
+}
+
+
+class OwnTrade(NamedTuple):
+    """A fill with what the venue tells its owner besides."""
+
+    fill: Fill
+    venue_id: str
+    is_self_trade: bool
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one command brought about. Iterating gives every happening, whoever it is for, in order.
+
+    Attributes:
+        told: ``(owner, happening)``; public ones are for ``EVERYBODY``.
+        executions: the trades, with their ids.
+        order: the order that the command was about, when the venue has it.
+        refusal: why nothing was done.
+    """
+
+    told: tuple[tuple[str, Happening], ...] = ()
+    executions: tuple[Execution, ...] = ()
+    order: Placed | None = None
+    refusal: Refusal | None = None
+
+    def __iter__(self) -> Iterator[Happening]:
+        return (happening for _, happening in self.told)
+
+    def to(self, owner: str) -> list[Happening]:
+        """What ``owner`` is told: public news and news of its own orders."""
+        return [happening for whom, happening in self.told if whom in (EVERYBODY, owner)]
+
+
+class Matcher:
+    """The books of a venue, the accounts that trade on them, and their orders.
+
+    Args:
+        balances: owner -> asset -> opening balance.
+        fee_asset: which asset pays a buyer's fee.
+        max_open_orders: of one account, over all symbols.
+    """
+
+    def __init__(
+        self,
+        balances: Mapping[str, Mapping[str, Decimal]],
+        fee_asset: FeeAsset = FeeAsset.QUOTE,
+        max_open_orders: int = 500,
+    ) -> None:
+        self.books: dict[Symbol, OrderBook] = {}
+        self.accounts = Accounts(fee_asset)
+        self.max_open_orders = max_open_orders
+        self._orders: dict[str, Placed] = {}  # by venue id
+        self._by_client: dict[tuple[str, str], Placed] = {}
+        self._open: dict[str, dict[str, Placed]] = {}  # by owner and venue id
+        self._trades: dict[str, list[OwnTrade]] = {}
+        self._count = 0
+        for owner, assets in balances.items():
+            for asset, amount in assets.items():
+                self.accounts.deposit(owner, asset, amount)
+
+    # -- markets and the house -------------------------------------------------------------------
+
+    def add(self, market: Market, phase: Phase = Phase.OPEN, price_band: Decimal | None = None) -> OrderBook:
+        """List a symbol.
+
+        Raises:
+            DomainError: it is listed already.
+        """
+        if market.symbol in self.books:
+            raise DomainError(f"{market.symbol} is listed already", symbol=str(market.symbol))
+        first = FIRST_TRADE + len(self.books) * TRADES_PER_BOOK
+        book = self.books[market.symbol] = OrderBook(market, price_band, first_trade=first)
+        book.phase = phase
+        return book
+
+    def set_phase(self, symbol: Symbol, phase: Phase) -> None:
+        """What the symbol takes from now on; orders that rest stay (see ``cancel_all``)."""
+        self.books[symbol].phase = phase
+
+    def requote(self, symbol: Symbol, maker: str, bids: Quotes, asks: Quotes, at_ns: int) -> News:
+        """``OrderBook.requote`` for a market maker of the house."""
+        outcome = self.books[symbol].requote(maker, bids, asks, at_ns)
+        return self._house_news(symbol, outcome, at_ns)
+
+    def house(
+        self, symbol: Symbol, side: Side, kind: OrderType, size: tuple[Decimal, Decimal | None], at_ns: int
+    ) -> News:
+        """An order of the house; ``size`` is quantity and price."""
+        self._count += 1
+        order = NewOrder(f"{HOUSE}{self._count}", HOUSE, side, kind, *size)
+        return self._house_news(symbol, self.books[symbol].submit(order, at_ns), at_ns)
+
+    def _house_news(self, symbol: Symbol, outcome: Outcome, at_ns: int) -> News:
+        told = self._settle(symbol, outcome.executions, None) if outcome.executions else []
+        return News(tuple(told), outcome.executions, None, outcome.refusal)
+
+    # -- orders of accounts ----------------------------------------------------------------------
+
+    def submit(self, owner: str, order: Order, at_ns: int) -> News:
+        """Place an order of the domain; a MARKET order's price narrows its protective bound."""
+        request = NewOrder("", owner, order.side, order.type, order.quantity, order.price, None, order.client_id)
+        return self.place(order.symbol, request, at_ns)
+
+    def place(self, symbol: Symbol, request: NewOrder, at_ns: int) -> News:
+        """Take an account's order: rules, reservation, matching, settlement.
+
+        ``request.order_id`` is given by the venue, whatever it holds. The owner is told ``Accepted``, its
+        trades and the end of what cannot rest, or ``Refused``; the makers are told their trades.
+        """
+        owner, client_id = request.owner, request.client_id
+        terms = self._review(symbol, request)
+        book = self.books.get(symbol)
+        hold = terms if isinstance(terms, Refusal) else self.accounts.reserve(request, book.market, terms)
+        if isinstance(hold, Refusal):
+            return News(((owner, Refused(client_id, *hold, at_ns)),), refusal=hold)
+        self._count += 1
+        request.order_id = f"C02__{self._count:021d}"
+        price = terms[1] * book.market.tick
+        placed = Placed(request.order_id, request, symbol, price, hold, at_ns, at_ns)
+        self._orders[placed.venue_id] = placed
+        self._open.setdefault(owner, {})[placed.venue_id] = placed
+        if client_id:
+            self._by_client[owner, client_id] = placed
+        outcome = book.execute(request, terms, at_ns)
+        told: list[tuple[str, Happening]] = [(owner, Accepted(client_id, placed.venue_id, at_ns))]
+        told += self._settle(symbol, outcome.executions, placed)
+        if outcome.status is not placed.status:
+            self._move(placed, outcome.status, at_ns)
+            if outcome.status in (Status.CANCELED, Status.PARTIALLY_CANCELED):
+                told.append((owner, Cancelled(client_id, _ENDED[request.type], at_ns)))
+        return News(tuple(told), outcome.executions, placed)
+
+    def cancel(self, owner: str, client_id: str, at_ns: int) -> News:
+        """Take the rest of an order out, by the owner's id or the venue's."""
+        placed = self.find(owner, client_id)
+        if placed is None or not placed.status.is_open:
+            return News(order=placed, refusal=UNKNOWN_ORDER)
+        return self._cancel(placed, "asked for", at_ns)
+
+    def cancel_all(self, at_ns: int, owner: str | None = None, symbol: Symbol | None = None) -> list[News]:
+        """Cancel every open order of an owner, of a symbol, or of both."""
+        owners = list(self._open) if owner is None else [owner]
+        found = [placed for name in owners for placed in self._open.get(name, {}).values()]
+        return [self._cancel(placed, "asked for", at_ns) for placed in found if symbol in (None, placed.symbol)]
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def find(self, owner: str, order_id: str) -> Placed | None:
+        """The owner's order of that client id, or else of that venue id."""
+        placed = self._by_client.get((owner, order_id)) or self._orders.get(order_id)
+        return placed if placed is not None and placed.owner == owner else None
+
+    def order(self, owner: str, client_id: str) -> VenueOrder | None:
+        placed = self.find(owner, client_id)
+        return None if placed is None else placed.told()
+
+    def open_orders(self, owner: str) -> list[VenueOrder]:
+        return [placed.told() for placed in self._open.get(owner, {}).values()]
+
+    def placed(self, owner: str) -> list[Placed]:
+        """Every order that the owner ever placed, oldest first."""
+        return [placed for placed in self._orders.values() if placed.owner == owner]
+
+    def fills(self, owner: str, since_ns: int) -> list[Fill]:
+        return [trade.fill for trade in self.own_trades(owner, since_ns)]
+
+    def own_trades(self, owner: str, since_ns: int) -> list[OwnTrade]:
+        """The owner's trades at ``since_ns`` or later, oldest first. Commands come in order of time."""
+        trades = self._trades.get(owner, [])
+        return trades[bisect_left(trades, since_ns, key=lambda trade: trade.fill.at_ns) :]
+
+    def balances(self, owner: str) -> dict[str, Balance]:
+        return self.accounts.balances(owner)
+
+    # -- what follows ----------------------------------------------------------------------------
+
+    def _review(self, symbol: Symbol, request: NewOrder) -> Terms | Refusal:
+        owner, client_id = request.owner, request.client_id
+        if owner in (HOUSE, EVERYBODY):
+            raise DomainError(f"{owner!r} is not the name of an account", owner=owner)
+        if client_id and not CLIENT_ID.match(client_id):
+            return ILLEGAL_CLIENT_ID
+        if (owner, client_id) in self._by_client:
+            return DUPLICATE
+        if symbol not in self.books:
+            return NO_SUCH_SYMBOL
+        if len(self._open.get(owner, ())) >= self.max_open_orders:
+            return TOO_MANY
+        return self.books[symbol].review(request)
+
+    def _settle(
+        self, symbol: Symbol, executions: tuple[Execution, ...], taker: Placed | None
+    ) -> list[tuple[str, Happening]]:
+        told: list[tuple[str, Happening]] = []
+        for execution in executions:
+            _, price, quantity, maker_id, _, side, at_ns, _ = execution
+            told.append((EVERYBODY, TradeSeen(Trade(symbol, price, quantity, side, at_ns))))
+            maker = self._orders.get(maker_id)
+            if maker is None and taker is None:
+                continue
+            for placed, its_side in ((taker, side), (maker, side.opposite)):
+                if placed is None:
+                    self.accounts.settle_house(its_side, symbol, price, quantity)
+                else:
+                    told.append((placed.owner, self._book_fill(placed, execution, placed is maker)))
+        return told
+
+    def _book_fill(self, placed: Placed, execution: Execution, is_maker: bool) -> Traded:
+        price, quantity, at_ns = execution.price, execution.quantity, execution.at_ns
+        fee = self.accounts.settle(placed.hold, price, quantity, is_maker)
+        trade_id = execution.maker_trade_id if is_maker else execution.taker_trade_id
+        side = placed.request.side
+        fill = Fill(trade_id, placed.client_id, placed.symbol, side, price, quantity, *fee, at_ns, is_maker)
+        placed.filled = _add(placed.filled, quantity)
+        placed.filled_value = _add(placed.filled_value, _multiply(price, quantity))
+        trade = OwnTrade(fill, placed.venue_id, execution.is_self_trade)
+        self._trades.setdefault(placed.owner, []).append(trade)
+        if is_maker:
+            whole = placed.filled == placed.quantity
+            self._move(placed, Status.FILLED if whole else Status.PARTIALLY_FILLED, at_ns)
+        return Traded(fill, at_ns)
+
+    def _cancel(self, placed: Placed, why: str, at_ns: int) -> News:
+        outcome = self.books[placed.symbol].cancel(placed.venue_id)
+        self._move(placed, outcome.status, at_ns)
+        return News(((placed.owner, Cancelled(placed.client_id, why, at_ns)),), order=placed)
+
+    def _move(self, placed: Placed, status: Status, at_ns: int) -> None:
+        placed.status, placed.updated_ns = status, at_ns
+        if not status.is_open:
+            self.accounts.release(placed.hold)
+            del self._open[placed.owner][placed.venue_id]
