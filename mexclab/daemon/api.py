@@ -88,7 +88,11 @@ def build(station: Station) -> FastAPI:
     app.include_router(_health(station))
     app.include_router(_reading(station))
     app.include_router(_acts(station))
-    app.add_api_websocket_route("/stream", lambda socket: _stream(station, socket))
+
+    @app.websocket("/stream")
+    async def stream(socket: WebSocket) -> None:
+        await _stream(station, socket)
+
     return app
 
 

@@ -74,7 +74,6 @@ class Daemon:
             self.assembly.bus.subscribe(self._take)
             report = await recovery.start(self.engine, self.assembly.identity)
             log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
-            _write(folder / "daemon.json", self._address())
             await self._serve(listener, self._trade(until_ns, ready, after))
         finally:
             listener.close()
@@ -82,13 +81,10 @@ class Daemon:
                 (folder / "daemon.json").unlink()
 
     async def _serve(self, listener: socket.socket, work: Coroutine[Any, Any, None]) -> None:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                api.build(self), log_config=None, access_log=False, lifespan="off", ws="websockets-sansio"
-            )
+        config = uvicorn.Config(
+            api.build(self), log_config=None, access_log=False, lifespan="off", ws="websockets-sansio"
         )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        serving = asyncio.create_task(server._serve([listener]))
+        server = uvicorn.Server(config)
         trading = asyncio.create_task(work)
         loop = asyncio.get_running_loop()
         asked: list[str] = []
@@ -99,7 +95,13 @@ class Daemon:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, signal.Signals(number).name)
+        # uvicorn's own entrance would put its signal handlers over ours
+        serving = asyncio.create_task(server._serve([listener]))
         try:
+            while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            # whoever finds this file may call: it is written when the API answers
+            _write(data_folder(self.settings) / "daemon.json", self._address())
             await trading
             why = "the time was up"
         except asyncio.CancelledError:
@@ -107,10 +109,11 @@ class Daemon:
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+            trading.cancel()
+            server.should_exit = True
+            await serving
         with contextlib.suppress(LedgerError):
             await self.engine.record(e.DaemonStopped(self.engine.parts.clock.now_ns(), why))
-        server.should_exit = True
-        await serving
         if asked:
             raise KeyboardInterrupt
 

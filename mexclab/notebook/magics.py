@@ -85,31 +85,31 @@ class LabMagics(Magics):
     @line_magic
     def halt(self, line: str) -> Answer:
         """``%halt WHY``: enter nothing new from now on. Exits go on."""
-        return self._ask(lambda desk: desk.halt(_given("halt", line)))
+        return self._ask(DeskClient.halt, _given("halt", line))
 
     @line_magic
     def resume(self, line: str) -> Answer:
         """``%resume WHY``: allow entries again."""
-        return self._ask(lambda desk: desk.resume(_given("resume", line)))
+        return self._ask(DeskClient.resume, _given("resume", line))
 
     @line_magic
     def flatten(self, line: str) -> Answer:
         """``%flatten WHY``: sell everything that is held."""
-        return self._ask(lambda desk: desk.flatten(_given("flatten", line)))
+        return self._ask(DeskClient.flatten, _given("flatten", line))
 
     @line_magic
     def arm(self, line: str) -> Answer:
         """``%arm SNIPE``: let a planned snipe fire at its opening."""
-        return self._ask(lambda desk: desk.arm(_given("arm", line, "the snipe's id")))
+        return self._ask(DeskClient.arm, _given("arm", line, "the snipe's id"))
 
     @line_magic
     def disarm(self, line: str) -> Answer:
         """``%disarm SNIPE``: take that permission back."""
-        return self._ask(lambda desk: desk.disarm(_given("disarm", line, "the snipe's id")))
+        return self._ask(DeskClient.disarm, _given("disarm", line, "the snipe's id"))
 
-    def _ask(self, act: Callable[[DeskClient], Answer]) -> Answer:
+    def _ask(self, act: Callable[[DeskClient, str], Answer], words: str) -> Answer:
         with _told(lambda: self.lab.desk) as desk:
-            return _told(lambda: act(desk))
+            return _told(lambda: act(desk, words))
 
 
 def load(ipython: Any) -> None:
@@ -123,7 +123,7 @@ def load(ipython: Any) -> None:
 def _given(name: str, line: str, what: str = "why, in a few words") -> str:
     text = line.strip()
     if not text:
-        raise UsageError(f"%{name} wants to know {what}: %{name} {what.upper().split(',')[0]}.")
+        raise UsageError(f"%{name} wants to know {what}.")
     return text
 
 

@@ -105,8 +105,9 @@ class Relay:
         self._pace = pace
         self._send = send
         self._leave = leave
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._closing = asyncio.Event()
         self._stream = client.stream()
         self._latest: Snapshot | NotConnected | None = None
         self._news = asyncio.Event()
@@ -118,25 +119,37 @@ class Relay:
     def take(self, message: Message) -> None:
         """Take one message from the view. Returns at once."""
         self._beat_s = time.monotonic()
-        kind = message.get("kind")
+        kind, symbol = message.get("kind"), message.get("symbol") or None
         if kind == "command":
             threading.Thread(target=self._carry_out, args=(message,), daemon=True).start()
         elif kind == "ready":
-            self._start(message.get("symbol") or None)
-        elif kind == "symbol" and self._thread is not None:
-            self._soon(self._stream.switch(message.get("symbol") or None))
-        elif kind == "ack" and self._thread is not None:
+            self._soon(self._show_symbol(symbol), self._running(symbol))
+        elif self._loop is not None and kind == "symbol":
+            self._soon(self._show_symbol(symbol), self._loop)
+        elif self._loop is not None and kind == "ack":
             self._loop.call_soon_threadsafe(self._ack.set)
 
-    def _start(self, symbol: str | None) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="desk relay", daemon=True)
-            self._thread.start()
-        self._soon(self._stream.switch(symbol))
-        self._loop.call_soon_threadsafe(self._news.set)
+    def close(self) -> None:
+        """Stop relaying. The desk is not touched."""
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._thread.join()
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(self._tell_fault)
+    def _running(self, symbol: str | None) -> asyncio.AbstractEventLoop:
+        """The relay's loop, started when it is first needed."""
+        if self._loop is None:
+            self._stream = self._client.stream(symbol)
+            up = threading.Event()
+            self._thread = threading.Thread(
+                target=lambda: asyncio.run(self._run(up)), name="desk relay", daemon=True
+            )
+            self._thread.start()
+            up.wait()
+        assert self._loop is not None
+        return self._loop
+
+    def _soon(self, work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).add_done_callback(self._tell_fault)
 
     def _carry_out(self, message: Message) -> None:
         about = {"kind": "answer", "id": message.get("id")}
@@ -149,16 +162,25 @@ class Relay:
 
     # -- to the view, on the relay's thread -----------------------------------------------------------
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        for work in (self._follow(), self._show(), self._watch()):
-            self._loop.create_task(work).add_done_callback(self._tell_fault)
-        self._loop.run_forever()
+    async def _run(self, up: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        up.set()
+        tasks = [asyncio.create_task(work) for work in (self._follow(), self._show(), self._watch())]
+        for task in tasks:
+            task.add_done_callback(self._tell_fault)
+        await self._closing.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tell_fault(self, done: Any) -> None:
         """An exception in a task would vanish: show it on the page."""
         if not done.cancelled() and (fault := done.exception()) is not None:
             self._send({"kind": "fault", "text": f"{type(fault).__name__}: {fault}"})
+
+    async def _show_symbol(self, symbol: str | None) -> None:
+        await self._stream.switch(symbol)
+        self._news.set()  # a second view, or one that was reloaded, is shown the latest at once
 
     async def _follow(self) -> None:
         async with contextlib.aclosing(aiter(self._stream)) as pictures:
@@ -173,14 +195,14 @@ class Relay:
             if time.monotonic() - self._beat_s > pace.away_s:
                 await asyncio.sleep(pace.alive_s)
                 continue
-            started_s = self._loop.time()
+            started_s = time.monotonic()
             picture = self._latest if self._news.is_set() else None
             self._news.clear()
             self._ack.clear()
             self._send(as_message(picture))
             if isinstance(picture, Snapshot):
                 await _within(pace.ack_s, self._ack)
-            await asyncio.sleep(max(0.0, started_s + pace.frame_s - self._loop.time()))
+            await asyncio.sleep(max(0.0, started_s + pace.frame_s - time.monotonic()))
 
     async def _watch(self) -> None:
         while self._leave is not None:

@@ -216,7 +216,7 @@ def _case(
     shots = [event for event in told if isinstance(event, e.Fired)]
     first = desk.orders[shots[0].client_id] if shots else None
     answered = first is not None and first.acked_ns is not None
-    phases = sorted(_phases(desk, snipe, told, listing), key=lambda phase: phase.at_ns)
+    phases = sorted(_phases(desk, snipe, told, listing), key=_place)
     return Case(
         snipe_id=plan.snipe_id,
         symbol=plan.symbol,
@@ -264,6 +264,12 @@ def _phases(desk: Desk, snipe: Snipe, told: list[e.Event], listing: Listing | No
                 yield Phase(str(event.to).lower(), event.at_ns, event.why or event.reason)
     for order in desk.orders_of(snipe.snipe_id):
         yield from _order_phases(order)
+
+
+def _place(phase: Phase) -> tuple[int, int]:
+    """By time; steps of the same instant in the order in which they are always taken."""
+    kind = "exit" if phase.name.startswith("exit ") else phase.name
+    return phase.at_ns, plots.PHASES.index(kind)
 
 
 def _order_phases(order: Order) -> Iterator[Phase]:

@@ -8,17 +8,37 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
 from typing import NamedTuple
 
 from mexclab.domain.market import Market, Side, Symbol, Trade
 from mexclab.domain.order import CLIENT_ID, Fill, Order, OrderState, OrderType
-from mexclab.domain.reports import Accepted, Balance, Cancelled, Happening, Refused, Traded, TradeSeen, VenueOrder
+from mexclab.domain.reports import (
+    Accepted,
+    Balance,
+    Cancelled,
+    Happening,
+    Refused,
+    Traded,
+    TradeSeen,
+    VenueOrder,
+)
 from mexclab.errors import DomainError
-from mexclab.venues.matching import HOUSE, UNKNOWN_ORDER, Execution, NewOrder, OrderBook, Outcome, Phase, Quotes
-from mexclab.venues.matching import Refusal, Status, Terms
+from mexclab.venues.matching import (
+    HOUSE,
+    UNKNOWN_ORDER,
+    Execution,
+    NewOrder,
+    OrderBook,
+    Outcome,
+    Phase,
+    Quotes,
+    Refusal,
+    Status,
+    Terms,
+)
 
 EVERYBODY = ""  # who public news is for
 ZERO = Decimal(0)
@@ -47,7 +67,7 @@ class FeeAsset(StrEnum):
 
 @dataclass(slots=True)
 class Hold:
-    """What an open order keeps locked. ``unit`` is what each open base unit needs; None: the whole is spent freely."""
+    """What an open order keeps locked; ``unit`` is what each base unit still open needs (None: in quote)."""
 
     owner: str
     market: Market
@@ -326,8 +346,8 @@ class Matcher:
 
     def submit(self, owner: str, order: Order, at_ns: int) -> News:
         """Place an order of the domain; a MARKET order's price narrows its protective bound."""
-        request = NewOrder("", owner, order.side, order.type, order.quantity, order.price, None, order.client_id)
-        return self.place(order.symbol, request, at_ns)
+        terms = (order.side, order.type, order.quantity, order.price, None, order.client_id)
+        return self.place(order.symbol, NewOrder("", owner, *terms), at_ns)
 
     def place(self, symbol: Symbol, request: NewOrder, at_ns: int) -> News:
         """Take an account's order: rules, reservation, matching, settlement.
@@ -342,7 +362,7 @@ class Matcher:
         if isinstance(hold, Refusal):
             return News(((owner, Refused(client_id, *hold, at_ns)),), refusal=hold)
         self._count += 1
-        request.order_id = f"C02__{self._count:021d}"
+        request = replace(request, order_id=f"C02__{self._count:021d}")
         price = terms[1] * book.market.tick
         placed = Placed(request.order_id, request, symbol, price, hold, at_ns, at_ns)
         self._orders[placed.venue_id] = placed
@@ -369,7 +389,8 @@ class Matcher:
         """Cancel every open order of an owner, of a symbol, or of both."""
         owners = list(self._open) if owner is None else [owner]
         found = [placed for name in owners for placed in self._open.get(name, {}).values()]
-        return [self._cancel(placed, "asked for", at_ns) for placed in found if symbol in (None, placed.symbol)]
+        wanted = [placed for placed in found if symbol in (None, placed.symbol)]
+        return [self._cancel(placed, "asked for", at_ns) for placed in wanted]
 
     # -- questions -------------------------------------------------------------------------------
 

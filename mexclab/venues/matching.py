@@ -30,7 +30,8 @@ LARGEST = 10**26  # ticks x lots of one order: every product stays within Decima
 
 Quotes: TypeAlias = Mapping[int, int]  # ticks -> lots
 Levels: TypeAlias = tuple[tuple[Decimal, Decimal], ...]  # price and quantity, best first
-Terms: TypeAlias = tuple[int, int, int | None]  # lots, worst price in ticks, ticks x lots to spend instead of lots
+# lots, the worst price in ticks, and for an order in quote (then of 0 lots) the ticks x lots to spend
+Terms: TypeAlias = tuple[int, int, int | None]
 
 
 class Status(StrEnum):
@@ -153,6 +154,7 @@ _tuple = tuple.__new__  # a NamedTuple's own constructor costs twice as much
 # the order, the lots that are left (0 = gone, only its place remains), the lots it had, its queue.
 _Resting: TypeAlias = list[Any]
 _ORDER, _LEFT, _WHOLE, _QUEUE = range(4)
+_Trades: TypeAlias = list[Execution]
 _UNSWEPT = 16  # places of orders that are gone which a queue may always carry
 
 
@@ -191,15 +193,20 @@ class OrderBook:
     """
 
     def __init__(
-        self, market: Market, price_band: Decimal | None = None, last: Decimal | None = None, first_trade: int = 1
+        self,
+        market: Market,
+        price_band: Decimal | None = None,
+        last: Decimal | None = None,
+        first_trade: int = 1,
     ) -> None:
         self.market = market
         self.phase = Phase.OPEN
         self.version = 0  # one more for each change of a level
         self._tick, self._lot = market.tick, market.lot
-        self._least = max(1, ceil(Fraction(market.min_notional) / (Fraction(market.tick) * Fraction(market.lot))))
-        words = f"The minimum transaction volume cannot be less than:{market.min_notional:f}{market.symbol.quote}"
-        self._too_small = Refusal(30002, words)
+        unit = Fraction(market.tick) * Fraction(market.lot)
+        self._least = max(1, ceil(Fraction(market.min_notional) / unit))
+        least = f"{market.min_notional:f}{market.symbol.quote}"
+        self._too_small = Refusal(30002, f"The minimum transaction volume cannot be less than:{least}")
         self._band = None if price_band is None else price_band.as_integer_ratio()
         self._market_band = market.market_band.as_integer_ratio()
         self._last = 0 if last is None else _whole(market.limit_price(last, _BUY), market.tick)
@@ -237,7 +244,8 @@ class OrderBook:
             off_grid = price % tick or quantity % lot
         except (TypeError, ValueError, ArithmeticError):
             return self._why_not(order)
-        if off_grid or ticks <= 0 or not self._least <= ticks * lots < LARGEST or order.quote_quantity is not None:
+        fits = ticks > 0 and not off_grid and self._least <= ticks * lots < LARGEST
+        if not fits or order.quote_quantity is not None:
             return self._why_not(order)
         if kind is _MAKER:
             key, facing = (ticks, self._asks) if order.side is _BUY else (-ticks, self._bids)
@@ -310,7 +318,7 @@ class OrderBook:
         standing = self._quotes.setdefault(maker, {})
         for key, quote in list(standing.items()):
             left, lots = quote[_LEFT], wanted.get(key, 0)
-            if left != lots:
+            if left and left != lots:
                 self._shrink(quote, left - lots if lots < left else left)
             if not quote[_LEFT]:
                 del standing[key]
@@ -353,7 +361,8 @@ class OrderBook:
 
     def levels(self, depth: int) -> tuple[Levels, Levels]:
         """``(bids, asks)``, at most ``depth`` of each."""
-        return self._priced(islice(reversed(self._bids), depth)), self._priced(islice(reversed(self._asks), depth))
+        bids, asks = (islice(reversed(keys), depth) for keys in (self._bids, self._asks))
+        return self._priced(bids), self._priced(asks)
 
     def snapshot(self, depth: int, at_ns: int) -> Book:
         """The best levels as the domain's ``Book``."""
@@ -408,10 +417,11 @@ class OrderBook:
 
     def _review_market(self, order: NewOrder) -> Terms | Refusal:
         buys, spend = order.side is _BUY, order.quote_quantity
-        if spend is not None and (not buys or order.quantity is not None or not 0 <= spend < LARGEST * self._tick):
+        if spend is None:
+            if refusal := self._refused_quantity(order.quantity):
+                return refusal
+        elif not buys or order.quantity is not None or not spend.is_finite() or spend > LARGEST:
             return BAD_PARAMETER
-        if spend is None and (refusal := self._refused_quantity(order.quantity)):
-            return refusal
         bound = self.market_bound(order.side)
         if bound is None:
             return NO_OPPONENT
@@ -423,7 +433,7 @@ class OrderBook:
         if spend is not None:
             if spend < self.market.min_notional:
                 return self._too_small
-            return 0, bound, int(spend // (self._tick * self._lot))
+            return 0, bound, int(Fraction(spend) / (Fraction(self._tick) * Fraction(self._lot)))
         lots = _whole(order.quantity, self._lot)
         value = lots * (-self._asks[-1] if buys else self._bids[-1])
         return (lots, bound, None) if self._least <= value < LARGEST else self._too_small
@@ -479,14 +489,14 @@ class OrderBook:
         else:
             del keys[bisect_left(keys, key)]
 
-    def _take(self, order: NewOrder, lots: int, limit: int, at_ns: int, executions: list[Execution]) -> int:
+    def _take(self, order: NewOrder, lots: int, limit: int, at_ns: int, executions: _Trades) -> int:
         """Trade up to ``lots`` with facing keys of at least ``limit``; the lots that are left."""
         facing = self._asks if order.side is _BUY else self._bids
         while lots and facing and facing[-1] >= limit:
             lots = self._take_level(order, lots, self._queues[facing[-1]], at_ns, executions)
         return lots
 
-    def _spend(self, order: NewOrder, budget: int, limit: int, at_ns: int, executions: list[Execution]) -> int:
+    def _spend(self, order: NewOrder, budget: int, limit: int, at_ns: int, executions: _Trades) -> int:
         """Buy whole lots for at most ``budget``; the lots it would still buy at the last price met."""
         left, asks = 0, self._asks
         while asks and asks[-1] >= limit:
@@ -499,7 +509,7 @@ class OrderBook:
         return left
 
     def _take_level(
-        self, order: NewOrder, wanted: int, queue: _Queue, at_ns: int, executions: list[Execution]
+        self, order: NewOrder, wanted: int, queue: _Queue, at_ns: int, executions: _Trades
     ) -> int:
         order_id, side, lot, resting = order.order_id, order.side, self._lot, self._resting
         trader = None if order.owner == HOUSE else order.owner
@@ -523,7 +533,8 @@ class OrderBook:
                 resting.pop(maker[_ORDER].order_id, None)
             lots -= traded
             other = maker[_ORDER]
-            fields = (number, price, traded * lot, other.order_id, order_id, side, at_ns, other.owner == trader)
+            is_own = other.owner == trader
+            fields = (number, price, traded * lot, other.order_id, order_id, side, at_ns, is_own)
             executions.append(_tuple(Execution, fields))
             number += 2
         self._next_trade = number

@@ -74,7 +74,9 @@ def test_more_than_was_ordered_cannot_be_filled() -> None:
     seed=st.randoms(use_true_random=False),
     doubled=st.integers(0, 7),
 )
-def test_fills_shuffled_and_repeated_end_in_the_same_desk(sizes: list[int], seed: object, doubled: int) -> None:
+def test_fills_shuffled_and_repeated_end_in_the_same_desk(
+    sizes: list[int], seed: object, doubled: int
+) -> None:
     fills = [fill(str(n), str(size), str(2 + n)) for n, size in enumerate(sizes)]
     total = Decimal(sum(sizes))
     head = [
@@ -92,7 +94,9 @@ def test_fills_shuffled_and_repeated_end_in_the_same_desk(sizes: list[int], seed
 
 
 @given(
-    buys=st.lists(st.tuples(st.integers(1, 50), st.integers(1, 999), st.integers(0, 9)), min_size=1, max_size=6),
+    buys=st.lists(
+        st.tuples(st.integers(1, 50), st.integers(1, 999), st.integers(0, 9)), min_size=1, max_size=6
+    ),
     cuts=st.lists(st.integers(1, 100), min_size=1, max_size=6),
 )
 def test_quote_in_is_quote_out_plus_fees_to_the_last_digit(
@@ -133,7 +137,14 @@ def test_spot_cannot_be_sold_short() -> None:
 
 def plan(**changes: object) -> Plan:
     base = Plan(
-        "s-1", "s-1", ABC, Decimal(50), Decimal(3), 10, 20, ExitPlan(LADDERS["balanced"], Decimal("0.15"), 1_000)
+        "s-1",
+        "s-1",
+        ABC,
+        Decimal(50),
+        Decimal(3),
+        10,
+        20,
+        ExitPlan(LADDERS["balanced"], Decimal("0.15"), 1_000),
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 

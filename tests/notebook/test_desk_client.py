@@ -4,120 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from mexclab.daemon import api
-from mexclab.daemon.snapshot import Check
-from mexclab.domain.market import Symbol
-from mexclab.errors import DaemonUnreachable, DeskError, NotAuthorised, RiskRefused
+from mexclab.errors import DaemonUnreachable, DeskError, NotAuthorised
 from mexclab.notebook.address import Address
 from mexclab.notebook.desk import DeskClient, NotConnected, Snapshot
-
-TOKEN = "a-token-that-nobody-may-see"
-
-
-@dataclass
-class Desk:
-    """A station (see ``api.Station``) with nothing behind it but what it was told."""
-
-    token: str = TOKEN
-    ready: bool = True
-    slow_s: float = 0.0
-    halted: bool = False
-    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
-    pictures: int = 0
-
-    def checks(self) -> list[Check]:
-        return [Check("ledger", True, "last append 3 ms"), Check("clock", self.ready, "12 ms off")]
-
-    def picture(self, frame: int, symbol: Symbol | None) -> dict[str, Any]:
-        self.pictures += 1
-        shown = {"symbol": str(symbol) if symbol else "FIRSTUSDT", "candles": [[1, 1.0, 1.0, 1.0, 1.0, 1.0]]}
-        halt = {"at_ns": 5, "by": "alice", "why": "looks odd"} if self.halted else None
-        times = {"at_ns": 1_779_278_400_000_000_000, "wall_ns": time.time_ns()}
-        return {
-            "frame": frame,
-            "mode": "demo",
-            "halt": halt,
-            "listings": [],
-            "positions": [],
-            "chart": shown,
-        } | times
-
-    def events(self, after: int, limit: int, snipe_id: str) -> list[dict[str, Any]]:
-        return [
-            {"seq": seq, "kind": "Halted", "at_ns": seq, "correlation": snipe_id, "body": {"why": "x"}}
-            for seq in range(after + 1, after + 1 + min(limit, 3))
-        ]
-
-    def state(self) -> tuple[int, bool]:
-        return 7, self.halted
-
-    def news(self) -> int:
-        return time.monotonic_ns()
-
-    async def act(self, name: str, by: str, why: str, snipe_id: str = "") -> str:
-        await asyncio.sleep(self.slow_s)
-        self.asked.append((name, by, why, snipe_id))
-        if name == "arm":
-            raise RiskRefused("open snipes would be 4, the limit is 3")
-        self.halted = name == "halt"
-        return f"{name} done"
-
-
-@contextmanager
-def served(app: Any, port: int = 0) -> Iterator[str]:
-    """The address at which ``app`` answers."""
-    listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(
-        app, log_config=None, lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: server.run([listener]), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-
-
-@pytest.fixture
-def desk() -> Desk:
-    return Desk()
-
-
-@pytest.fixture
-def url(desk: Desk) -> Iterator[str]:
-    with served(api.build(desk)) as url:
-        yield url
-
-
-def client_of(url: str, token: str = TOKEN, deadline_s: float = 5.0) -> DeskClient:
-    return DeskClient(lambda: Address(url, token), by="alice", deadline_s=deadline_s)
+from tests.notebook.conftest import ClientOf
+from tests.notebook.station import TOKEN, Desk, free_port, served
 
 
 def leave_address(folder: Path, url: str, token: str = TOKEN) -> None:
     (folder / "daemon.json").write_text(json.dumps({"url": url, "pid": 1, "mode": "demo", "started_ns": 1}))
     (folder / "daemon.token").write_text(token + "\n")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 # -- finding the daemon ------------------------------------------------------------------------------
@@ -152,33 +55,31 @@ def test_a_client_follows_a_daemon_that_was_restarted_elsewhere(desk: Desk, tmp_
         leave_address(tmp_path, first)
         client = DeskClient.discover(tmp_path)
         assert client.health().ready
-    with pytest.raises(DaemonUnreachable, match="mexclab demo"):
-        client.health()
-    desk.token = "another"
-    with served(api.build(desk)) as second:
-        leave_address(tmp_path, second, "another")
-        assert client.snapshot().mode == "demo"
+    with client:
+        with pytest.raises(DaemonUnreachable, match="mexclab demo"):
+            client.health()
+        desk.token = "another"
+        with served(api.build(desk)) as second:
+            leave_address(tmp_path, second, "another")
+            assert client.snapshot().mode == "demo"
 
 
 # -- secrets -----------------------------------------------------------------------------------------
 
 
-def test_the_token_is_never_shown(url: str) -> None:
+def test_the_token_is_never_shown(url: str, client_of: ClientOf) -> None:
     client = client_of(url)
     with pytest.raises(NotAuthorised) as refused:
         client_of(url, token="not-the-token").snapshot()
-    shown = [
-        repr(client),
-        repr(Address(url, TOKEN)),
-        repr(client.stream()),
-        str(refused.value),
-        repr(refused.value.data),
-    ]
+    told = [str(refused.value), repr(refused.value.data)]
+    shown = [repr(client), repr(Address(url, TOKEN)), repr(client.stream()), *told]
     assert url in shown[0]
     assert not [text for text in shown if TOKEN in text or "not-the-token" in text]
 
 
-def test_a_proxy_of_the_machine_never_sees_the_token(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_machine_never_sees_the_token(
+    url: str, monkeypatch: pytest.MonkeyPatch, client_of: ClientOf
+) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -189,53 +90,55 @@ def test_a_proxy_of_the_machine_never_sees_the_token(url: str, monkeypatch: pyte
 # -- asking ------------------------------------------------------------------------------------------
 
 
-def test_a_halt_says_who_asked_and_why(desk: Desk, url: str) -> None:
+def test_a_halt_says_who_asked_and_why(desk: Desk, url: str, client_of: ClientOf) -> None:
     answer = client_of(url).halt("looks odd")
     assert (answer.halted, answer.message, answer.seq) == (True, "halt done", 7)
     assert desk.asked == [("halt", "alice", "looks odd", "")]
     assert client_of(url).snapshot().halted
 
 
-def test_every_command_reaches_the_daemon_as_itself(desk: Desk, url: str) -> None:
+def test_every_command_reaches_the_daemon_as_itself(desk: Desk, url: str, client_of: ClientOf) -> None:
     client = client_of(url)
-    client.halt("a"), client.resume("b"), client.flatten("c"), client.disarm("ABC/1")
-    assert [(name, why, snipe) for name, _, why, snipe in desk.asked][:3] == [
-        ("halt", "a", ""), ("resume", "b", ""), ("flatten", "c", ""),
+    client.halt("a"), client.resume("b"), client.flatten("c"), client.disarm("ABC-1")
+    assert [(name, why, snipe) for name, _, why, snipe in desk.asked] == [
+        ("halt", "a", ""), ("resume", "b", ""), ("flatten", "c", ""), ("disarm", "", "ABC-1"),
     ]  # fmt: skip
 
 
-def test_a_refusal_carries_the_daemons_own_sentence(url: str) -> None:
+def test_a_refusal_carries_the_daemons_own_sentence(url: str, client_of: ClientOf) -> None:
     with pytest.raises(DeskError, match="open snipes would be 4") as refused:
         client_of(url).arm("ABC-1")
     assert refused.value.data == {"error": "RiskRefused", "status": 409}
 
 
-def test_a_reason_that_the_daemon_does_not_take_is_told_in_words(url: str) -> None:
+def test_a_reason_that_the_daemon_does_not_take_is_told_in_words(url: str, client_of: ClientOf) -> None:
     with pytest.raises(DeskError, match=r"does not take /halt.*at least 1 character"):
         client_of(url).halt("")
 
 
-def test_an_answer_that_is_late_may_have_been_carried_out(desk: Desk, url: str) -> None:
+def test_an_answer_that_is_late_may_have_been_carried_out(desk: Desk, url: str, client_of: ClientOf) -> None:
     desk.slow_s = 1.0
     with pytest.raises(DaemonUnreachable, match="may have been carried out"):
         client_of(url, deadline_s=0.2).halt("looks odd")
 
 
-def test_failing_checks_are_told_though_the_daemon_is_not_ready(desk: Desk, url: str) -> None:
+def test_failing_checks_are_told_though_the_daemon_is_not_ready(
+    desk: Desk, url: str, client_of: ClientOf
+) -> None:
     desk.ready = False
     health = client_of(url).health()
     assert not health.ready
     assert [(check.name, check.why) for check in health.checks if not check.ok] == [("clock", "12 ms off")]
 
 
-def test_events_come_in_order_above_the_asked_number(url: str) -> None:
+def test_events_come_in_order_above_the_asked_number(url: str, client_of: ClientOf) -> None:
     events = client_of(url).events(after=10, limit=2, snipe="ABC-1")
     assert [(event.seq, event.kind, event.correlation) for event in events] == [
         (11, "Halted", "ABC-1"), (12, "Halted", "ABC-1"),
     ]  # fmt: skip
 
 
-def test_what_is_no_daemon_is_named(tmp_path: Path) -> None:
+def test_what_is_no_daemon_is_named(tmp_path: Path, client_of: ClientOf) -> None:
     async def page(scope: Any, receive: Any, send: Any) -> None:
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]}
@@ -259,13 +162,13 @@ async def first(client: DeskClient, count: int, symbol: str | None = None) -> li
     return seen
 
 
-async def test_the_stream_yields_pictures_of_the_asked_symbol(url: str) -> None:
+async def test_the_stream_yields_pictures_of_the_asked_symbol(url: str, client_of: ClientOf) -> None:
     seen = await first(client_of(url), 3, "SECONDUSDT")
     assert [picture.body["chart"]["symbol"] for picture in seen] == ["SECONDUSDT"] * 3
     assert [picture.frame for picture in seen] == sorted({picture.frame for picture in seen})
 
 
-async def test_the_symbol_can_be_switched_while_the_stream_runs(url: str) -> None:
+async def test_the_symbol_can_be_switched_while_the_stream_runs(url: str, client_of: ClientOf) -> None:
     stream, shown = client_of(url).stream("FIRSTUSDT"), []
     async with asyncio.timeout(20), aclosing(aiter(stream)) as pictures:
         async for picture in pictures:
@@ -276,7 +179,9 @@ async def test_the_symbol_can_be_switched_while_the_stream_runs(url: str) -> Non
     assert shown[0] == "FIRSTUSDT"
 
 
-async def test_the_stream_says_why_it_is_down_and_goes_on_when_the_daemon_is_back(desk: Desk) -> None:
+async def test_the_stream_says_why_it_is_down_and_goes_on_when_the_daemon_is_back(
+    desk: Desk, client_of: ClientOf
+) -> None:
     port, kinds = free_port(), []
     async with asyncio.timeout(30):
         async with aclosing(aiter(client_of(f"http://127.0.0.1:{port}").stream())) as pictures:
@@ -293,14 +198,16 @@ async def test_the_stream_says_why_it_is_down_and_goes_on_when_the_daemon_is_bac
     assert kinds[-1] is NotConnected
 
 
-async def test_a_wrong_token_is_told_not_thrown(url: str) -> None:
+async def test_a_wrong_token_is_told_not_thrown(url: str, client_of: ClientOf) -> None:
     (told,) = await first(client_of(url, token="not-the-token"), 1)
     assert isinstance(told, NotConnected)
     assert "does not take this token" in told.why
     assert "not-the-token" not in told.why
 
 
-async def test_a_symbol_that_cannot_be_read_is_told_once_and_not_asked_for_again(url: str) -> None:
+async def test_a_symbol_that_cannot_be_read_is_told_once_and_not_asked_for_again(
+    url: str, client_of: ClientOf
+) -> None:
     told, shown = await first(client_of(url), 2, "no symbol")
     assert isinstance(told, NotConnected)
     assert "'no symbol'" in told.why

@@ -39,7 +39,10 @@ async def test_a_day_of_listings_is_detected_sniped_and_accounted_to_the_last_di
     assert states[Fate.LATE].state is SnipeState.CLOSED
     assert states[Fate.POSTPONED].state is SnipeState.CLOSED
     assert (states[Fate.GAP].state, states[Fate.GAP].reason) == (SnipeState.ABORTED, "price_above_cap")
-    assert (states[Fate.NOT_BY_API].state, states[Fate.NOT_BY_API].reason) == (SnipeState.ABORTED, "not_api_tradable")
+    assert (states[Fate.NOT_BY_API].state, states[Fate.NOT_BY_API].reason) == (
+        SnipeState.ABORTED,
+        "not_api_tradable",
+    )
     balances = await desk.venue.balances()
     earned = balances["USDT"].total - 1000
     assert earned == sum(desk.engine.desk.profit(s) for s in desk.engine.desk.snipes)
@@ -57,7 +60,9 @@ async def test_the_same_seed_gives_the_same_history_and_another_seed_another(sta
     assert prints[0] == prints[1] != prints[2]
 
 
-async def test_an_order_is_written_before_it_is_sent_and_no_entry_leaves_before_its_opening(station: Make) -> None:
+async def test_an_order_is_written_before_it_is_sent_and_no_entry_leaves_before_its_opening(
+    station: Make,
+) -> None:
     desk = station()
     await desk.start()
     await desk.run(START + 12 * HOUR)
@@ -128,7 +133,12 @@ async def test_halt_drops_a_loaded_shot_refuses_new_entries_and_lets_exits_run(s
     assert (after.state, after.reason) == (SnipeState.ABORTED, "halted")
     assert "Fired" not in kinds(desk)
     others = [s for s in desk.engine.desk.snipes.values() if s.snipe_id != snipe.snipe_id]
-    assert {s.state for s in others} <= {SnipeState.ABORTED, SnipeState.MISSED, SnipeState.PLANNED, SnipeState.PREFLIGHT}
+    assert {s.state for s in others} <= {
+        SnipeState.ABORTED,
+        SnipeState.MISSED,
+        SnipeState.PLANNED,
+        SnipeState.PREFLIGHT,
+    }
 
 
 async def test_exits_go_on_while_halted(station: Make) -> None:
@@ -227,7 +237,9 @@ async def test_an_order_on_the_account_that_is_not_ours_is_shown_and_never_touch
     market = desk.venue.market_side.market(first.symbol)
     assert market is not None
     price = market.limit_price(low * Decimal("0.2"), Side.BUY)
-    stranger = type(mine)("by-hand", first.symbol, Side.BUY, mine.type.LIMIT, market.whole_lots(5 / price), price)
+    stranger = type(mine)(
+        "by-hand", first.symbol, Side.BUY, mine.type.LIMIT, market.whole_lots(5 / price), price
+    )
     desk.venue.submit(stranger)
     await desk.run(desk.clock.now_ns() + SECOND)
     again = desk.restart()

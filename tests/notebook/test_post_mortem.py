@@ -1,0 +1,187 @@
+"""What became of each snipe, from the ledger of a day that is known to the last digit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from mexclab.config import Settings
+from mexclab.domain.clock import HOUR
+from mexclab.domain.snipe import SnipeState
+from mexclab.errors import ParameterError
+from mexclab.notebook import tables
+from mexclab.notebook.lab import Lab
+from mexclab.notebook.post_mortem import Case, PostMortem, review
+from mexclab.notebook.record import Record, has_ledger, listings_in, read
+from mexclab.store.ledger import PostgresLedger
+from mexclab.store.memory import MemoryLedger
+from mexclab.store.postgres import connect
+from mexclab.store.recorder import PostgresRecorder
+from tests.recorded_day import FIRST_OPEN_NS, OPEN_NS, REFUSED, SEEN_NS, WON, recorded_day, sightings
+
+
+@pytest.fixture
+async def record() -> Record:
+    """The day in a ledger that lives in memory, read back from it."""
+    ledger = MemoryLedger()
+    await ledger.append(*recorded_day())
+    return Record(tuple(ledger.read()), (), "memory")
+
+
+@pytest.fixture
+def cases(record: Record) -> tuple[Case, ...]:
+    return review([event for _, event in record.events], listings_in(record))
+
+
+@pytest.fixture
+def won(cases: tuple[Case, ...]) -> Case:
+    return next(case for case in cases if case.snipe_id == WON)
+
+
+def test_the_steps_of_a_snipe_are_told_in_the_order_in_which_they_came(won: Case) -> None:
+    assert [phase.name for phase in won.phases] == [
+        *("first seen", "signal", "planned", "retimed", "armed", "scheduled", "fired"),
+        *("acknowledged", "first fill", "exit t1", "leaving", "exit x", "closed"),
+    ]
+    times = [phase.at_ns for phase in won.phases]
+    assert times == sorted(times)
+    assert (times[0], times[5]) == (SEEN_NS, OPEN_NS)
+
+
+def test_lateness_is_the_machines_and_the_answer_time_is_the_venues(won: Case) -> None:
+    assert won.lateness_ns == 180_000
+    assert won.answer_ns == 60_000_000 - 200_000
+
+
+def test_the_lead_counts_to_the_opening_as_it_stood_last(won: Case) -> None:
+    assert won.open_ns == OPEN_NS
+    assert won.lead_ns == 8 * HOUR
+
+
+def test_slippage_is_the_average_entry_against_the_cap_and_the_first_fill(won: Case) -> None:
+    assert won.average_entry == Decimal("1.05")
+    assert won.slippage("cap") == Decimal("1.05") / Decimal("1.20") - 1
+    assert won.slippage("first_fill") == Decimal("0.05")
+    assert won.slippage("first_close") is None
+
+
+def test_the_first_close_is_asked_for_at_the_opening_that_was_aimed_at(record: Record) -> None:
+    asked = []
+
+    def first_close(symbol: object, open_ns: int) -> Decimal:
+        asked.append((str(symbol), open_ns))
+        return Decimal("2.10")
+
+    (case,) = review([event for _, event in record.events], (), WON, first_close)
+    assert asked == [("MARROWUSDT", OPEN_NS)]
+    assert case.slippage("first_close") == Decimal("-0.5")
+
+
+def test_profit_is_sold_minus_bought_minus_fees_to_the_last_digit(won: Case) -> None:
+    fees = (Decimal(20) + Decimal(22) + Decimal(12) + Decimal(27)) * Decimal("0.0005")
+    assert won.fees == fees
+    assert won.spent == Decimal(42)
+    assert won.profit == Decimal(12) + Decimal(27) - Decimal(42) - fees
+    assert won.average_exit == Decimal(39) / Decimal(40)
+
+
+def test_a_snipe_that_never_fired_has_no_prices_and_says_why(cases: tuple[Case, ...]) -> None:
+    refused = next(case for case in cases if case.snipe_id == REFUSED)
+    assert refused.state is SnipeState.ABORTED
+    assert refused.why == "no orders by API"
+    assert (refused.average_entry, refused.lateness_ns, refused.slippage("cap")) == (None, None, None)
+    assert refused.profit == 0
+
+
+def test_a_snipe_that_does_not_exist_is_refused_with_the_ids_there_are(record: Record) -> None:
+    with pytest.raises(ParameterError, match=WON):
+        review([event for _, event in record.events], (), "nobody")
+
+
+def test_the_table_the_summary_and_the_figure_tell_the_same_day(cases: tuple[Case, ...]) -> None:
+    told = PostMortem(cases, "memory")
+    assert told.table["symbol"].to_list() == ["OTTERUSDT", "MARROWUSDT"]
+    assert told.table["late_us"].to_list() == [None, 180.0]
+    assert "2 snipes, 1 entered, 0 with a profit; -3.0405 USDT after 0.0405 of fees" in told.summary
+    assert told.phases.filter(told.phases["phase"] == "first fill")["since_open_s"].item() == pytest.approx(
+        0.06
+    )
+    names = {trace.name for trace in told.figure().data}
+    assert {"first seen", "fired", "acknowledged", "exit", "closed", "aborted"} <= names
+    assert repr(told).count("\n") == 2
+
+
+def test_an_empty_post_mortem_explains_itself() -> None:
+    empty = PostMortem((), "nothing was recorded here yet")
+    assert "nothing was recorded" in repr(empty)
+    assert empty.table.height == 0
+    assert "nothing was recorded" in empty._repr_html_()
+
+
+def test_events_alone_tell_of_a_postponed_listing(record: Record) -> None:
+    marrow = next(listing for listing in listings_in(record) if str(listing.symbol) == "MARROWUSDT")
+    assert (marrow.first_seen_ns, marrow.open_ns) == (SEEN_NS, OPEN_NS)
+    (step,) = marrow.postponements
+    assert (step.from_ns, step.to_ns) == (FIRST_OPEN_NS, OPEN_NS)
+
+
+def test_sightings_and_events_agree_and_sightings_know_the_name(record: Record) -> None:
+    both = Record(record.events, tuple(sightings()), "memory")
+    plain, full = (
+        next(listing for listing in listings_in(source) if str(listing.symbol) == "MARROWUSDT")
+        for source in (record, both)
+    )
+    assert full.full_name == "Marrow"
+    assert (full.open_ns, full.first_seen_ns, full.postponements) == (
+        plain.open_ns,
+        plain.first_seen_ns,
+        plain.postponements,
+    )
+
+
+def test_the_listing_table_has_leads_states_and_reasons(record: Record) -> None:
+    rows = {row["symbol"]: row for row in tables.listings(record).frame.to_dicts()}
+    assert rows["MARROWUSDT"]["lead_h"] == 8.0
+    assert rows["MARROWUSDT"]["signal_lead_h"] == 8.0
+    assert rows["MARROWUSDT"]["postponed"] == 1
+    assert (rows["OTTERUSDT"]["state"], rows["OTTERUSDT"]["why"]) == ("ABORTED", "no orders by API")
+
+
+def test_what_a_venue_says_is_escaped_in_html(record: Record) -> None:
+    html = tables.signals(record)._repr_html_()
+    assert "<b>prior</b>" not in html
+    assert "&lt;b&gt;prior&lt;/b&gt;" in html
+
+
+def test_snipes_keep_their_money_digit_for_digit(record: Record) -> None:
+    rows = {row["snipe_id"]: row for row in tables.snipes(record).frame.to_dicts()}
+    assert Decimal(rows[WON]["profit"]) == Decimal("-3.0405")
+    assert rows[REFUSED]["profit"] is None
+
+
+async def test_a_lab_without_a_daemon_reads_the_ledger_itself() -> None:
+    with TemporaryDirectory(prefix="mexclab-test-") as name:
+        settings = Settings(data=Path(name))
+        assert not has_ledger(settings)
+        postgres = connect(None, settings.data)
+        ledger = PostgresLedger.open(postgres)
+        await ledger.append(*recorded_day())
+        await PostgresRecorder(postgres).record(sightings())
+        ledger.close()
+        lab = Lab(settings)
+        assert lab.post_mortem(WON).cases[0].profit == Decimal("-3.0405")
+        assert lab.listings().frame["full_name"].to_list() == ["", "Marrow"]
+        assert [row["kind"] for row in lab.events(snipe=REFUSED).frame.to_dicts()] == [
+            *("SignalRaised", "SnipePlanned", "SnipeMoved"),
+        ]
+        last = lab.events().frame["seq"].max()
+        assert lab.events(after=last - 1).frame["kind"].to_list() == ["SnipeMoved"]
+        postgres.close()
+
+
+def test_a_look_at_an_empty_data_folder_creates_no_database(tmp_path: Path) -> None:
+    assert read(Settings(data=tmp_path)).events == ()
+    assert not (tmp_path / "postgres").exists()
