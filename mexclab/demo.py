@@ -189,11 +189,11 @@ class _Stage:
     async def _play(self, daemon: Daemon, assembly: Assembly, clock: ScaledClock) -> Report:
         end = self.pace.stretches[-1].start_ns
         teller = _Teller(self.wishes, daemon, clock, self.settings.data)
-        assembly.bus.subscribe(teller.take)
         finished: list[Report] = []
 
         async def opened() -> None:
             self._announce(daemon)
+            assembly.bus.subscribe(teller.take)  # after the daemon, whose tape it reads
             if self.server is not None:
                 await asyncio.to_thread(self.server.wait_ready)
                 webbrowser.open(self.server.url)

@@ -1,4 +1,4 @@
-"""A day as a ledger tells it: one snipe postponed, fired, filled in two parts and stopped out; one refused."""
+"""A day as a ledger tells it: a snipe postponed, fired, filled in two parts and stopped out; one refused."""
 
 from __future__ import annotations
 

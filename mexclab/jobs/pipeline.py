@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mexclab
 from mexclab.errors import ConfigError
 from mexclab.jobs.parameters import nearest
 
 DEFAULT_TIMEOUT_S = 900.0
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def home() -> Path:
     Raises:
         ConfigError: neither does; the notebooks come with a clone of the project, not with the package.
     """
-    for place in (Path.cwd(), Path(mexclab.__file__).resolve().parents[1]):
+    for place in (Path.cwd(), CHECKOUT):
         if (place / "pipelines").is_dir() and (place / "notebooks").is_dir():
             return place
     raise ConfigError(

@@ -17,11 +17,10 @@ from typing import IO, Any
 
 import psutil
 
-import mexclab
 from mexclab.config import Settings, load_settings
 from mexclab.errors import ConfigError, JobFailed, ParameterError
 from mexclab.jobs.parameters import checked, parameters_of
-from mexclab.jobs.pipeline import Pipeline, find, folder_name
+from mexclab.jobs.pipeline import CHECKOUT, Pipeline, find, folder_name
 
 Progress = Callable[[int, int], None]
 STOP_S = 5.0  # what a run is given to end by itself before it is killed
@@ -152,9 +151,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("MEXCLAB_")
     }
-    root = Path(mexclab.__file__).resolve().parents[1]
-    if (root / "pyproject.toml").exists():  # the run uses the very package that started it
-        kept["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [kept.get("PYTHONPATH")])])
+    if (CHECKOUT / "pyproject.toml").exists():  # the run uses the very package that started it
+        kept["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [kept.get("PYTHONPATH")])])
     return {**kept, "MEXCLAB_DATA": str(settings.data)}
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import papermill
 import papermill.log
 from nbclient.exceptions import DeadKernelError
-from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets.config import Config
@@ -41,7 +40,7 @@ class TellingEngine(NBClientEngine):
         cells = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
         ended, complete = 0, nb_man.cell_complete
 
-        def tell(cell: NotebookNode, *args: Any, **more: Any) -> None:
+        def tell(cell: Any, *args: Any, **more: Any) -> None:
             nonlocal ended
             complete(cell, *args, **more)
             ended += cell.cell_type == "code"
@@ -52,7 +51,7 @@ class TellingEngine(NBClientEngine):
         return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
-def _execute(task: dict[str, Any], sockets: str) -> NotebookNode:
+def _execute(task: dict[str, Any], sockets: str) -> Any:
     options: dict[str, Any] = {}
     if sys.platform == "linux":  # files that only this user can open; elsewhere their paths grow too long
         options["config"] = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}})

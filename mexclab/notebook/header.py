@@ -6,7 +6,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import mexclab
 from mexclab.notebook.display import rows_html
 
 
@@ -25,7 +24,7 @@ class Header:
 
 def commit_rows() -> list[tuple[str, str]]:
     """The commit of the checkout that this package runs from, and whether it was changed; else nothing."""
-    root = Path(mexclab.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return []
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 import polars as pl
 
-import mexclab
+from mexclab import __version__
 from mexclab.config import Settings, load_settings
 from mexclab.domain.clock import HOUR, MILLISECOND, from_utc, utc, written
 from mexclab.domain.market import Symbol
@@ -72,6 +72,7 @@ class Lab:
         self.simulated = self.source == "sample" or not any(own.symbols(interval) for interval in INTERVAL_MS)
         self.lake = sample_lake(self.settings.data / "sample") if self.simulated else own
         self._panels: dict[str, Panel] = {}
+        self._range = ""  # read when it is first shown
 
     # -- prices ----------------------------------------------------------------------------------
 
@@ -225,12 +226,16 @@ class Lab:
 
     def header(self, **parameters: Any) -> Header:
         """What a result rests on: version, commit, parameters, data range, and when."""
-        rows = [("mexclab", mexclab.__version__), *commit_rows(), ("data", self._data_range())]
+        rows = [("mexclab", __version__), *commit_rows(), ("data", self._data_range())]
         rows += [("desk", self.mode), ("made", written(from_utc(datetime.now(UTC))))]
         rows += [(name, said(value) if value != "" else "(empty)") for name, value in parameters.items()]
         return Header(tuple(rows))
 
     def _data_range(self) -> str:
+        self._range = self._range or self._read_range()
+        return self._range
+
+    def _read_range(self) -> str:
         found = self.lake.coverage()
         kind = SIMULATED if self.simulated else "lake"
         if not found.height:

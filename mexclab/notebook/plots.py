@@ -19,9 +19,9 @@ BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, INK = (
 )  # fmt: skip
 PHASES = (
     "first seen", "signal", "planned", "retimed", "armed", "scheduled", "fired", "acknowledged", "first fill",
-    "exit", "leaving", "closed", "aborted", "missed",
+    "leaving", "exit", "closed", "aborted", "missed",
 )  # fmt: skip
-_PHASE_COLOURS = (GREY, SKY, BLUE, PINK, ORANGE, INK, RED, GREEN, GREEN, ORANGE, PINK, INK, RED, RED)
+_PHASE_COLOURS = (GREY, SKY, BLUE, PINK, ORANGE, INK, RED, GREEN, GREEN, PINK, ORANGE, INK, RED, RED)
 _FIRST_S = 1e-4  # where a logarithmic axis of time begins
 
 

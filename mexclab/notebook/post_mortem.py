@@ -157,7 +157,14 @@ class PostMortem:
 
     def _repr_html_(self) -> str:
         head = f"<p><b>{escape(self.summary)}</b></p>"
-        return head + (frame_html(self.table.drop("snipe_id")) if self.cases else "")
+        return head + (frame_html(self._shown()) if self.cases else "")
+
+    def _shown(self) -> pl.DataFrame:
+        """What fits a page; the rest is in ``table``."""
+        told = self.table.drop("snipe_id", "attempts", "spent", "fees", "profit_fraction")
+        against = [column for column in told.columns if column.startswith("vs_")]
+        percent = (pl.format("{} %", (100 * pl.col(column)).round(2)).alias(column) for column in against)
+        return told.with_columns(*percent, pl.col("profit").round(4))
 
 
 _UTC = pl.Datetime("us", "UTC")

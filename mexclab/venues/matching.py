@@ -287,7 +287,7 @@ class OrderBook:
             status = Status.PARTIALLY_FILLED
         else:
             status = Status.PARTIALLY_CANCELED
-        return Outcome(status, tuple(executions))
+        return _tuple(Outcome, (status, tuple(executions), None))
 
     def cancel(self, order_id: str) -> Outcome:
         """Take a resting order out: CANCELED, or PARTIALLY_CANCELED when some of it had traded."""

@@ -100,7 +100,17 @@ class PaperVenue:
         due += [queue[0][0] for queue in (self._on_the_way, self._on_the_way_back) if queue]
         target = max(min(due), self._clock.now_ns())
         await self._clock.sleep_until(target)
-        now = self._clock.now_ns()
+        # what the caller wants to do at this very moment comes before what the market does at it: a real
+        # venue's work would not hold up our shot either
+        now = target - 1 if target >= at_ns else target
+        self._live(now)
+        news = []
+        while self._on_the_way_back and self._on_the_way_back[0][0] <= now:
+            news.append(heapq.heappop(self._on_the_way_back)[2])
+        return news
+
+    def _live(self, now: int) -> None:
+        """The market and the requests that arrive, each at its moment, up to and including ``now``."""
         while self._on_the_way and self._on_the_way[0][0] <= now:
             arrival, _, request = heapq.heappop(self._on_the_way)
             self._tell(self.market_side.advance(arrival), arrival)
@@ -108,10 +118,6 @@ class PaperVenue:
                 self._journal.write(request)
             self._tell(self._carry_out(request), arrival)
         self._tell(self.market_side.advance(now), now)
-        news = []
-        while self._on_the_way_back and self._on_the_way_back[0][0] <= now:
-            news.append(heapq.heappop(self._on_the_way_back)[2])
-        return news
 
     def _tell(self, happened: Sequence[Happening], at_ns: int) -> None:
         """Public news is seen at once; news of our own orders travels."""

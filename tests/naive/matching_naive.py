@@ -36,7 +36,9 @@ class NaiveTrade:
 class NaiveMarket:
     """One symbol and its accounts; fees of both sides in quote, or of buyers in base."""
 
-    def __init__(self, market: Market, deposits: dict[tuple[str, str], Decimal], fee_in_base: bool = False) -> None:
+    def __init__(
+        self, market: Market, deposits: dict[tuple[str, str], Decimal], fee_in_base: bool = False
+    ) -> None:
         self.market = market
         self.lines: list[Line] = []
         self.funds = dict(deposits)  # free and locked together
@@ -55,7 +57,9 @@ class NaiveMarket:
 
     def levels(self, side: Side) -> list[tuple[Decimal, Decimal]]:
         prices = dict.fromkeys(line.price for line in self.side(side))
-        return [(p, sum((x.left for x in self.lines if x.side is side and x.price == p), ZERO)) for p in prices]
+        return [
+            (p, sum((x.left for x in self.lines if x.side is side and x.price == p), ZERO)) for p in prices
+        ]
 
     # -- accounts --------------------------------------------------------------------------------
 
@@ -178,7 +182,9 @@ class NaiveMarket:
         self.lines.remove(found[0])
         return "CANCELED" if found[0].left == found[0].whole else "PARTIALLY_CANCELED"
 
-    def requote(self, maker: str, bids: dict[Decimal, Decimal], asks: dict[Decimal, Decimal]) -> list[NaiveTrade]:
+    def requote(
+        self, maker: str, bids: dict[Decimal, Decimal], asks: dict[Decimal, Decimal]
+    ) -> list[NaiveTrade]:
         """Keep what stays, shrink in place, and put the rest anew at the back."""
         wanted = {(Side.BUY, p): q for p, q in bids.items()} | {(Side.SELL, p): q for p, q in asks.items()}
         for line in [line for line in self.lines if line.name == maker]:

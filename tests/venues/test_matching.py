@@ -8,12 +8,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.naive.matching_naive import NaiveMarket
 
 from mexclab.domain.market import Market, Side, Symbol
 from mexclab.domain.order import OrderType
 from mexclab.errors import DomainError
 from mexclab.venues.matching import HOUSE, NewOrder, OrderBook, Outcome, Phase, Status
+from tests.naive.matching_naive import NaiveMarket
 
 D = Decimal
 BUY, SELL = Side.BUY, Side.SELL
@@ -58,7 +58,9 @@ def test_a_limit_order_that_does_not_cross_rests(book: OrderBook) -> None:
     assert (book.best_bid, book.best_ask, len(book)) == (D("9.99"), None, 1)
 
 
-def test_a_limit_order_trades_at_the_makers_prices_oldest_first_and_rests_the_remainder(book: OrderBook) -> None:
+def test_a_limit_order_trades_at_the_makers_prices_oldest_first_and_rests_the_remainder(
+    book: OrderBook,
+) -> None:
     ladder(book)
     outcome = send(book, "b1", BUY, "35", "10.50")
     assert outcome.status is Status.PARTIALLY_FILLED
@@ -239,7 +241,9 @@ def test_a_market_order_with_the_wrong_terms_is_refused(book: OrderBook, fields:
         (Phase.CLOSED, 30000, 30000),
     ],
 )
-def test_a_phase_decides_what_is_taken(book: OrderBook, phase: Phase, buy: int | None, sell: int | None) -> None:
+def test_a_phase_decides_what_is_taken(
+    book: OrderBook, phase: Phase, buy: int | None, sell: int | None
+) -> None:
     send(book, "old", BUY, "10", "8")
     book.phase = phase
     for side, price, code in ((BUY, "9", buy), (SELL, "11", sell)):
@@ -325,7 +329,7 @@ def test_changes_since_a_version_turn_the_old_levels_into_the_new(book: OrderBoo
 
 
 def test_a_version_too_old_to_remember_asks_for_a_snapshot(book: OrderBook) -> None:
-    for n in range(40_000):
+    for _ in range(40_000):
         send(book, "x", BUY, "10", "9")
         book.cancel("x")
     assert book.version == 80_000
@@ -338,7 +342,11 @@ def test_the_same_commands_give_the_same_trades() -> None:
         rng, book, out = random.Random(11), OrderBook(RULES), []
         for n in range(2_000):
             side, kind = rng.choice((BUY, SELL)), rng.choice((LIMIT, LIMIT, IOC, FOK, MAKER))
-            out.append(send(book, f"x{n}", side, str(rng.randint(1, 99)), f"{rng.randint(980, 1020) / 100:.2f}", kind))
+            out.append(
+                send(
+                    book, f"x{n}", side, str(rng.randint(1, 99)), f"{rng.randint(980, 1020) / 100:.2f}", kind
+                )
+            )
             out.append(book.cancel(f"x{rng.randint(0, n)}"))
         return [*out, book.levels(99), book.version]
 
