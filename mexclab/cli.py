@@ -67,7 +67,7 @@ def demo(
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed gives the same day and the same profit.")
     ] = 7,
-    seconds: Annotated[float, typer.Option(min=5, help="Wall seconds for the whole day.")] = 80,
+    seconds: Annotated[float, typer.Option(min=5, help="Wall seconds for the whole day.")] = 70,
     headless: Annotated[bool, typer.Option("--headless", help="No dashboard, no browser.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one JSON object on standard output.")

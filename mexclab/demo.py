@@ -33,7 +33,7 @@ from mexclab.venues.simulator.scenario import ListingScript, listing_day_script
 DAY_PLAYED = 20_600  # days after the epoch: 2026-05-27; a fixed day, so that a seed means the same for ever
 BEFORE_NS, MOMENT_NS, AFTER_NS = 75 * SECOND, 25 * SECOND, 34 * MINUTE
 SHARES = (0.25, 0.45, 0.30)  # of the wall time: the openings, the positions, everything else
-LONGEST_GAP_S = 5.0  # an interrupted demo goes on as if it had been away for at most this long
+LONGEST_GAP_NS = 5 * MINUTE  # venue time that an interrupted demo misses at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Wishes:
     """What a person asked for on the command line."""
 
     seed: int = 7
-    seconds: float = 80
+    seconds: float = 70
     headless: bool = False
     as_json: bool = False
     fresh: bool = False
@@ -182,9 +182,10 @@ class _Stage:
         """A new show starts at midnight; an interrupted one goes on a little after it was cut."""
         if not progress.venue_ns:
             return ScaledClock(self.pace, time.time_ns())
-        away_s = min((time.time_ns() - progress.wall_ns) / SECOND, LONGEST_GAP_S)
-        wall_now = self.pace.wall_after(progress.venue_ns) + int(away_s * SECOND)
-        return ScaledClock(self.pace, time.time_ns() - wall_now, self.pace.venue_after(wall_now))
+        away_ns = time.time_ns() - progress.wall_ns
+        there = self.pace.venue_after(self.pace.wall_after(progress.venue_ns) + away_ns)
+        now = min(there, progress.venue_ns + LONGEST_GAP_NS)
+        return ScaledClock(self.pace, time.time_ns() - self.pace.wall_after(now), now)
 
     async def _play(self, daemon: Daemon, assembly: Assembly, clock: ScaledClock) -> Report:
         end = self.pace.stretches[-1].start_ns
@@ -248,6 +249,7 @@ class _Teller:
 
     def __init__(self, wishes: Wishes, daemon: Daemon, clock: ScaledClock, folder: Path) -> None:
         self._wishes, self._daemon, self._clock, self._folder = wishes, daemon, clock, folder
+        self._finished = False
 
     def take(self, seq: int, _event: Any) -> None:
         if self._wishes.as_json or not self._daemon.tape.lines:
@@ -257,8 +259,10 @@ class _Teller:
             typer.echo(f"{written(line.at_ns)}  {line.symbol:<10} {line.text}")
 
     def keep(self, finished: bool = False) -> None:
+        self._finished = self._finished or finished
         wishes, now = self._wishes, self._clock.now_ns()
-        _write_progress(self._folder, Progress(wishes.seed, wishes.seconds, now, time.time_ns(), finished))
+        progress = Progress(wishes.seed, wishes.seconds, now, time.time_ns(), self._finished)
+        _write_progress(self._folder, progress)
 
     async def beat(self) -> None:
         while True:

@@ -35,9 +35,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def played(folder: Path, *more: str) -> dict[str, object]:
-    done = subprocess.run(command(*more), env=environment(folder), capture_output=True, text=True, timeout=170)
+    done = subprocess.run(
+        command(*more), env=environment(folder), capture_output=True, text=True, timeout=170
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.strip().splitlines()) == 1, "standard output holds the JSON object and nothing else"
+    assert len(done.stdout.strip().splitlines()) == 1, (
+        "standard output holds the JSON object and nothing else"
+    )
     return json.loads(done.stdout)
 
 
@@ -100,7 +104,9 @@ def wait_for_a_position(folder: Path, process: subprocess.Popen[str]) -> None:
         try:
             address = json.loads((folder / "demo" / "daemon.json").read_text())
             token = (folder / "demo" / "daemon.token").read_text().strip()
-            shot = httpx.get(f"{address['url']}/snapshot", headers={"Authorization": f"Bearer {token}"}).json()
+            shot = httpx.get(
+                f"{address['url']}/snapshot", headers={"Authorization": f"Bearer {token}"}
+            ).json()
         except (FileNotFoundError, ValueError, httpx.HTTPError):
             time.sleep(0.05)
             continue

@@ -87,7 +87,8 @@ class ListingRow {
     });
     this.updateFlight(item);
     const refused = item.why || words(item.reason);
-    text(this.reason, refused && (OVER.has(item.state) || item.reason || item.state === null) ? refused : "");
+    const matters = item.state === null || item.state === "ABORTED" || item.state === "MISSED" || (item.reason && !OVER.has(item.state));
+    text(this.reason, matters ? refused : "");
     show(this.reason, this.reason.textContent !== "");
     attr(this.reason, "title", item.reason || null);
     this.updateButton();

@@ -91,9 +91,11 @@ export class Chart {
     if (key === this.shown.marks) return;
     this.shown.marks = key;
     const { up, down } = this.colours();
-    this.markers.setMarkers(marks.map(({ at_s: time, side, price: at }) => {
+    this.markers.setMarkers(perCandle(marks, this.shown.interval).map(({ time, side, prices }) => {
       const buy = side === "BUY";
-      return { time, position: buy ? "belowBar" : "aboveBar", shape: buy ? "arrowUp" : "arrowDown", color: buy ? up : down, text: `${buy ? "bought" : "sold"} ${price(at)}` };
+      const [low, high] = [Math.min(...prices), Math.max(...prices)].map(price);
+      const words = `${buy ? "bought" : "sold"} ${low === high ? low : `${low}–${high}`}`;
+      return { time, position: buy ? "belowBar" : "aboveBar", shape: buy ? "arrowUp" : "arrowDown", color: buy ? up : down, text: words };
     }));
   }
 
@@ -131,6 +133,18 @@ export class Chart {
   close() {
     this.chart.remove();
   }
+}
+
+/** One mark for all fills of a side within a candle: they would be drawn on top of each other. */
+function perCandle(marks, interval) {
+  const found = new Map();
+  for (const { at_s: at, side, price: paid } of marks) {
+    const time = at - (at % interval);
+    const key = `${time} ${side}`;
+    if (!found.has(key)) found.set(key, { time, side, prices: [] });
+    found.get(key).prices.push(paid);
+  }
+  return [...found.values()].sort((one, other) => one.time - other.time);
 }
 
 function candle([time, open, high, low, close]) {

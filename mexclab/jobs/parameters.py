@@ -64,7 +64,7 @@ def checked(given: Mapping[str, Any], known: Iterable[Parameter], name: str) -> 
     values = {}
     for key, value in given.items():
         if key not in kinds:
-            raise ParameterError(f"{name} has no parameter {key!r}{nearest(key, kinds)}.", parameter=key)
+            raise ParameterError(f"{name} has no parameter {key!r}{nearest(key, kinds)}", parameter=key)
         values[key] = _as_kind(kinds[key], value)
     return values
 
@@ -124,6 +124,7 @@ _EXPECTED = {"bool": "true or false", "int": "a whole number", "float": "a numbe
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest one, or all there are."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names) or 'none'}"
+    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names) or 'none'}."

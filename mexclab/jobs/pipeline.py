@@ -77,7 +77,7 @@ def find(pipeline: Path | str) -> Pipeline:
     known = {each.name: each for each in pipelines()}
     if str(pipeline) not in known:
         raise ConfigError(
-            f"There is no pipeline {str(pipeline)!r}{nearest(str(pipeline), known)}. "
+            f"There is no pipeline {str(pipeline)!r}{nearest(str(pipeline), known)} "
             "The path of a notebook runs too.",
             pipeline=str(pipeline),
         )

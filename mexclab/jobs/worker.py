@@ -76,7 +76,7 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
             with tempfile.TemporaryDirectory(prefix="mexclab-") as sockets:
                 executed = _execute(task, sockets)
         except PapermillExecutionError as failed:
-            value = next(iter(str(failed.evalue).splitlines()), "")
+            value = next(iter(str(failed.evalue).splitlines()), "").rstrip(".")
             return {"cell": failed.exec_count, "error": f"{failed.ename}: {value}"[:300]}
         except DeadKernelError:
             return {"error": "its kernel died; it may have run out of memory"}

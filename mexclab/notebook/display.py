@@ -133,7 +133,7 @@ def _cell(value: Any) -> tuple[str, str]:
     """A cell and the side that it stands on."""
     text = f"{value:,}" if type(value) is int else said(value)
     side = "right" if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else "left"
-    wrap = ";white-space:normal;min-width:16em" if len(text) > 40 else ""
+    wrap = ";white-space:normal;min-width:12em" if len(text) > 40 else ""
     return f'<td style="text-align:{side}{wrap}">{escape(text)}</td>', side
 
 

@@ -128,6 +128,8 @@ def lab_command(settings: Settings, port: int, folder: Path | None = None) -> li
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdates",
         "--LabApp.extension_manager=readonly",
         *OWN_SOCKETS,
+        # in a container everybody is root; who listens on loopback and asks for a token may be, too
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
         "--VoilaConfiguration.template=mexclab",
         "--VoilaConfiguration.theme=dark",
         *(f"--VoilaConfiguration.extension_allowlist={name}" for name in EXTENSIONS),
