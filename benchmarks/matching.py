@@ -21,7 +21,7 @@ from typing import Any
 
 from mexclab.domain.market import Market, Side, Symbol
 from mexclab.domain.order import OrderType
-from mexclab.venues.accounts import Matcher
+from mexclab.venues.matcher import Matcher
 from mexclab.venues.matching import HOUSE, NewOrder, OrderBook
 
 GOAL = 200_000

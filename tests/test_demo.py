@@ -81,8 +81,8 @@ def test_the_demo_detects_snipes_refuses_and_accounts_for_everything(folder: Pat
 
 
 def test_a_demo_that_is_killed_with_positions_open_recovers_and_finishes(folder: Path) -> None:
-    process = subprocess.Popen(command("--seed", "7"), env=environment(folder), stderr=subprocess.PIPE, text=True,
-                               stdout=subprocess.PIPE)  # fmt: skip
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command("--seed", "7"), env=environment(folder), **pipes)
     wait_for_a_position(folder, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()

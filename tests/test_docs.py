@@ -18,7 +18,7 @@ from tests.daemon.conftest import Running
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# these stay up until they are stopped; the tests of the daemon, the demo and the dashboards start them for real
+# these stay up until they are stopped; other tests start them for real
 STAY_UP = {"trade", "demo", "lab", "dash"}
 
 

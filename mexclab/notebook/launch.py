@@ -46,7 +46,9 @@ class DashServer:
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ConfigError(f"the dashboard server ended at once; its log is {self._log}", log=str(self._log))
+                raise ConfigError(
+                    f"the dashboard server ended at once; its log is {self._log}", log=str(self._log)
+                )
             try:
                 httpx.get(f"{self.url}static/", timeout=1.0)
             except httpx.HTTPError:
@@ -91,7 +93,9 @@ def _foreground(command: list[str], settings: Settings, url: str) -> None:
     if url:
         sys.stdout.write(f"dashboards: {url} (Ctrl-C ends it)\n")
         sys.stdout.flush()
-    with subprocess.Popen(command, env=environment(settings, os.environ), preexec_fn=_end_with_parent()) as server:
+    with subprocess.Popen(
+        command, env=environment(settings, os.environ), preexec_fn=_end_with_parent()
+    ) as server:
         try:
             server.wait()
         except KeyboardInterrupt:
@@ -106,7 +110,9 @@ def _free_port(wanted: int, tries: int = 20) -> int:
         except PortInUse:
             continue
         return port
-    raise PortInUse(f"Ports {wanted} to {wanted + tries - 1} on {HOST} are all in use; set MEXCLAB_DASH__PORT.")
+    raise PortInUse(
+        f"Ports {wanted} to {wanted + tries - 1} on {HOST} are all in use; set MEXCLAB_DASH__PORT."
+    )
 
 
 def _end_with_parent() -> Callable[[], None] | None:

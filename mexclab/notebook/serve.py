@@ -125,7 +125,7 @@ def lab_command(settings: Settings, port: int, folder: Path | None = None) -> li
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}",
         "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdates",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
         *OWN_SOCKETS,
         # in a container everybody is root; who listens on loopback and asks for a token may be, too

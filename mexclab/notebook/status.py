@@ -21,8 +21,10 @@ def _lines(shot: Snapshot) -> Iterator[str]:
     if halt:
         yield f"HALTED by {halt['by']} since {written(halt['at_ns'])}: {halt['why']}"
     failing = [check for check in body["health"]["checks"] if not check["ok"]]
-    yield "health: " + ("; ".join(f"{c['name']}: {c['why']}" for c in failing) if failing else "every check passes")
-    yield f"profit {Decimal(risk['pnl']):+.2f} {risk['quote']}, at risk {Decimal(risk['at_risk']):.2f} {risk['quote']}"
+    words = "; ".join(f"{check['name']}: {check['why']}" for check in failing)
+    yield f"health: {words or 'every check passes'}"
+    quote, profit, at_risk = risk["quote"], Decimal(risk["pnl"]), Decimal(risk["at_risk"])
+    yield f"profit {profit:+.2f} {quote}, at risk {at_risk:.2f} {quote}"
     for row in body["listings"]:
         if row["snipe_id"] and row["state"] in ("PLANNED", "PREFLIGHT", "ARMED", "FIRING"):
             opens = span(row["open_ns"] - shot.at_ns)

@@ -11,138 +11,33 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from decimal import ROUND_FLOOR, Decimal
-from enum import StrEnum
-from fractions import Fraction
 from itertools import islice
-from math import ceil
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from mexclab.domain.market import Book, Level, Market, Side
 from mexclab.domain.order import OrderType
 from mexclab.errors import DomainError
+from mexclab.venues.orders import (
+    HOUSE,
+    OUTSIDE_BAND,
+    UNKNOWN_ORDER,
+    WOULD_TAKE,
+    Changes,
+    Execution,
+    Levels,
+    NewOrder,
+    Outcome,
+    Phase,
+    Quotes,
+    Refusal,
+    Status,
+    Terms,
+)
+from mexclab.venues.rules import LARGEST, Rules, closed_to, whole_steps
 
-HOUSE = "house"  # the owner of the market's own agents: no account, no limits, many people in one
 REMEMBERED = 1 << 16  # changes of levels that can be asked for later
-LARGEST = 10**26  # ticks x lots of one order: every product stays within Decimal's 28 digits
-
-Quotes: TypeAlias = Mapping[int, int]  # ticks -> lots
-Levels: TypeAlias = tuple[tuple[Decimal, Decimal], ...]  # price and quantity, best first
-# lots, the worst price in ticks, and for an order in quote (then of 0 lots) the ticks x lots to spend
-Terms: TypeAlias = tuple[int, int, int | None]
-
-
-class Status(StrEnum):
-    """MEXC's order states; ``REJECTED`` is ours, because there a refusal is an error code instead."""
-
-    NEW = "NEW"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    CANCELED = "CANCELED"
-    PARTIALLY_CANCELED = "PARTIALLY_CANCELED"
-    REJECTED = "REJECTED"
-
-    @property
-    def is_open(self) -> bool:
-        return self is Status.NEW or self is Status.PARTIALLY_FILLED
-
-
-class Phase(StrEnum):
-    """What a symbol takes. Cancelling is possible in every phase; the house may quote before the open."""
-
-    NOT_OPEN = "NOT_OPEN"
-    OPEN = "OPEN"
-    PAUSED = "PAUSED"
-    BUY_ONLY = "BUY_ONLY"
-    SELL_ONLY = "SELL_ONLY"
-    CLOSED = "CLOSED"
-
-
-class Refusal(NamedTuple):
-    """Why an order was not taken: the venue's error code and its words."""
-
-    code: int
-    words: str
-
-
-UNKNOWN_ORDER = Refusal(-2011, "Unknown order sent")
-NOT_OPEN_YET = Refusal(10007, "symbol not support api")
-AMOUNT_MISSING = Refusal(10095, "The amount cannot be null")
-OFF_LOT = Refusal(10096, "amount decimal places is too long")
-AMOUNT_NOT_POSITIVE = Refusal(10102, "Amount cannot be zero or negative")
-SUSPENDED = Refusal(30000, "suspended transaction for the symbol")
-WRONG_DIRECTION = Refusal(30001, "current transaction direction is not allowed")
-PAUSED = Refusal(30016, "trading disabled")
-NO_OPPONENT = Refusal(30025, "no exist opponent order")
-# The venue documents no code for a post-only order that would take; of its list this one fits best.
-WOULD_TAKE = Refusal(30041, "current order type can not place order")
-OUTSIDE_BAND = Refusal(30087, "Order price exceeds allowed range")
-BAD_PARAMETER = Refusal(33333, "param error")
-
-
-@dataclass(slots=True)
-class NewOrder:
-    """An order as it arrives. Treat it as frozen: to make a frozen one takes longer than to match it.
-
-    ``quantity`` is in base units; a MARKET BUY may give ``quote_quantity`` (quote units to spend at most)
-    instead. ``price`` is the limit; on a MARKET order it may narrow the protective bound. ``order_id`` is
-    unique in its book; ``client_id`` is the owner's own name for it, and means nothing to the book.
-    """
-
-    order_id: str
-    owner: str
-    side: Side
-    type: OrderType
-    quantity: Decimal | None
-    price: Decimal | None = None
-    quote_quantity: Decimal | None = None
-    client_id: str = ""
-
-
-class Execution(NamedTuple):
-    """One trade, at the maker's price. Each leg has an id of its own, as on MEXC."""
-
-    number: int
-    price: Decimal
-    quantity: Decimal
-    maker_order_id: str
-    taker_order_id: str
-    taker_side: Side
-    at_ns: int
-    is_self_trade: bool
-
-    @property
-    def trade_id(self) -> str:
-        """The public id."""
-        return f"{self.number}X0_{self.number + 1}X0"
-
-    @property
-    def taker_trade_id(self) -> str:
-        return f"{self.number}X1"
-
-    @property
-    def maker_trade_id(self) -> str:
-        return f"{self.number + 1}X1"
-
-
-class Outcome(NamedTuple):
-    """What became of a command: the order's state, its trades, or why it was refused."""
-
-    status: Status
-    executions: tuple[Execution, ...] = ()
-    refusal: Refusal | None = None
-
-
-class Changes(NamedTuple):
-    """Levels that changed after ``from_version`` up to ``to_version``: price and quantity now, 0 = gone."""
-
-    from_version: int
-    to_version: int
-    bids: Levels
-    asks: Levels
-
 
 _BUY, _OPEN = Side.BUY, Phase.OPEN
 _LIMIT, _MARKET, _MAKER = OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER
@@ -203,13 +98,9 @@ class OrderBook:
         self.phase = Phase.OPEN
         self.version = 0  # one more for each change of a level
         self._tick, self._lot = market.tick, market.lot
-        unit = Fraction(market.tick) * Fraction(market.lot)
-        self._least = max(1, ceil(Fraction(market.min_notional) / unit))
-        least = f"{market.min_notional:f}{market.symbol.quote}"
-        self._too_small = Refusal(30002, f"The minimum transaction volume cannot be less than:{least}")
-        self._band = None if price_band is None else price_band.as_integer_ratio()
-        self._market_band = market.market_band.as_integer_ratio()
-        self._last = 0 if last is None else _whole(market.limit_price(last, _BUY), market.tick)
+        self.rules = Rules(market, price_band)
+        self._least, self._has_band = self.rules.least, self.rules.has_band
+        self._last = 0 if last is None else whole_steps(market.limit_price(last, _BUY), market.tick)
         self._next_trade = first_trade
         self._queues: dict[int, _Queue] = {}
         self._bids: list[int] = []  # keys, ascending: the best is the last
@@ -234,24 +125,24 @@ class OrderBook:
     def review(self, order: NewOrder) -> Terms | Refusal:
         """What the order comes to, or why it is refused; changes nothing."""
         kind, quantity, price = order.type, order.quantity, order.price
-        if self.phase is not _OPEN and (refusal := self._closed_to(order.owner, order.side)):
+        if self.phase is not _OPEN and (refusal := closed_to(self.phase, order.owner, order.side)):
             return refusal
         if kind is _MARKET:
-            return self._review_market(order)
+            return self.rules.market_terms(order, self._touch(order.side))
         try:
             tick, lot = self._tick, self._lot
             ticks, lots = int(price // tick), int(quantity // lot)
             off_grid = price % tick or quantity % lot
         except (TypeError, ValueError, ArithmeticError):
-            return self._why_not(order)
+            return self.rules.why_not(order)
         fits = ticks > 0 and not off_grid and self._least <= ticks * lots < LARGEST
         if not fits or order.quote_quantity is not None:
-            return self._why_not(order)
+            return self.rules.why_not(order)
         if kind is _MAKER:
             key, facing = (ticks, self._asks) if order.side is _BUY else (-ticks, self._bids)
             if facing and facing[-1] >= -key:
                 return WOULD_TAKE
-        elif self._band and self._last and self._is_outside_band(order.side, ticks):
+        elif self._has_band and self._last and self.rules.is_outside_band(order.side, ticks, self._last):
             return OUTSIDE_BAND
         return lots, ticks, None
 
@@ -313,7 +204,7 @@ class OrderBook:
             raise DomainError(f"{maker}: quotes are whole ticks and lots above zero", maker=maker)
         if bids and asks and max(bids) >= min(asks):
             raise DomainError(f"{maker}: quotes to buy at or above its own price to sell", maker=maker)
-        if wanted and self.phase is not _OPEN and (refusal := self._closed_to(HOUSE, _BUY)):
+        if wanted and self.phase is not _OPEN and (refusal := closed_to(self.phase, HOUSE, _BUY)):
             return Outcome(Status.REJECTED, (), refusal)
         standing = self._quotes.setdefault(maker, {})
         for key, quote in list(standing.items()):
@@ -378,71 +269,11 @@ class OrderBook:
         bids, asks = (key for key in keys if key > 0), (key for key in keys if key < 0)
         return Changes(version, self.version, self._priced(bids), self._priced(asks))
 
-    def market_bound(self, side: Side) -> int | None:
-        """The worst price in ticks that a MARKET order may reach now; None when nothing faces it."""
-        part, whole = self._market_band
+    def _touch(self, side: Side) -> int | None:
+        """The best price in ticks that faces ``side``."""
         if side is _BUY:
-            return -self._asks[-1] * (whole + part) // whole if self._asks else None
-        return max(1, -(-self._bids[-1] * (whole - part) // whole)) if self._bids else None
-
-    # -- rules -----------------------------------------------------------------------------------
-
-    def _closed_to(self, owner: str, side: Side) -> Refusal | None:
-        if self.phase is Phase.PAUSED or self.phase is Phase.CLOSED:
-            return PAUSED if self.phase is Phase.PAUSED else SUSPENDED
-        if owner == HOUSE or self.phase is _OPEN:
-            return None
-        if self.phase is Phase.NOT_OPEN:
-            return NOT_OPEN_YET
-        allowed = _BUY if self.phase is Phase.BUY_ONLY else Side.SELL
-        return None if side is allowed else WRONG_DIRECTION
-
-    def _why_not(self, order: NewOrder) -> Refusal:
-        """The first rule that a priced order breaks; called when it is known to break one."""
-        ticks = _whole(order.price, self._tick)
-        if order.quote_quantity is not None or not ticks:
-            return BAD_PARAMETER
-        if refusal := self._refused_quantity(order.quantity):
-            return refusal
-        return self._too_small if ticks * _whole(order.quantity, self._lot) < self._least else BAD_PARAMETER
-
-    def _refused_quantity(self, quantity: Decimal | None) -> Refusal | None:
-        if quantity is None:
-            return AMOUNT_MISSING
-        if not quantity.is_finite():
-            return BAD_PARAMETER
-        if quantity <= 0:
-            return AMOUNT_NOT_POSITIVE
-        return None if _whole(quantity, self._lot) else OFF_LOT
-
-    def _review_market(self, order: NewOrder) -> Terms | Refusal:
-        buys, spend = order.side is _BUY, order.quote_quantity
-        if spend is None:
-            if refusal := self._refused_quantity(order.quantity):
-                return refusal
-        elif not buys or order.quantity is not None or not spend.is_finite() or spend > LARGEST:
-            return BAD_PARAMETER
-        bound = self.market_bound(order.side)
-        if bound is None:
-            return NO_OPPONENT
-        if order.price is not None:
-            cap = _whole(order.price, self._tick)
-            if not cap:
-                return BAD_PARAMETER
-            bound = min(bound, cap) if buys else max(bound, cap)
-        if spend is not None:
-            if spend < self.market.min_notional:
-                return self._too_small
-            return 0, bound, int(Fraction(spend) / (Fraction(self._tick) * Fraction(self._lot)))
-        lots = _whole(order.quantity, self._lot)
-        value = lots * (-self._asks[-1] if buys else self._bids[-1])
-        return (lots, bound, None) if self._least <= value < LARGEST else self._too_small
-
-    def _is_outside_band(self, side: Side, ticks: int) -> bool:
-        part, whole = self._band
-        if side is _BUY:
-            return ticks * whole > self._last * (whole + part)
-        return ticks * whole < self._last * (whole - part)
+            return -self._asks[-1] if self._asks else None
+        return self._bids[-1] if self._bids else None
 
     def _could_fill(self, facing: list[int], limit: int, lots: int) -> bool:
         for key in reversed(facing):
@@ -551,11 +382,3 @@ class OrderBook:
     def _priced(self, keys: Iterable[int]) -> Levels:
         gone = _Queue(0)
         return tuple((abs(key) * self._tick, self._queues.get(key, gone).lots * self._lot) for key in keys)
-
-
-def _whole(value: Decimal | None, step: Decimal) -> int:
-    """How many steps ``value`` is; 0 when that is no whole number above zero."""
-    try:
-        return max(0, int(value // step)) if not value % step else 0
-    except (TypeError, ValueError, ArithmeticError):
-        return 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from traitlets.utils.importstring import import_item
 
 from mexclab.config import Settings
 from mexclab.errors import ConfigError, PortInUse
@@ -232,6 +233,14 @@ def test_dashboards_listen_on_loopback_and_open_no_browser() -> None:
     command = serve.voila_command(Settings(), free_port())
     assert {"--no-browser", "--Voila.ip=127.0.0.1", "--template=mexclab"} <= set(command)
     assert "--preheat_kernel=False" in command
+
+
+def test_jupyterlab_asks_the_internet_for_nothing(tmp_path: Path) -> None:
+    command = serve.lab_command(Settings(), free_port(), tmp_path)
+    assert {"--LabApp.news_url=None", "--LabApp.extension_manager=readonly"} <= set(command)
+    flags = dict(flag.split("=", 1) for flag in command if flag.startswith("--LabApp.") and "=" in flag)
+    # one name that cannot be imported, and JupyterLab drops all of its settings without a word
+    assert import_item(flags["--LabApp.check_for_updates_class"]).__name__ == "NeverCheckForUpdate"
 
 
 def test_the_pieces_of_voila_are_those_that_exist(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from mexclab.domain.market import Market, Side, Symbol
 from mexclab.domain.order import Order, OrderState, OrderType
 from mexclab.domain.reports import Accepted, Balance, Cancelled, Refused, Traded, TradeSeen
 from mexclab.errors import DomainError
-from mexclab.venues.accounts import EVERYBODY, FeeAsset, Matcher, News
+from mexclab.venues.accounts import FeeAsset
+from mexclab.venues.matcher import EVERYBODY, Matcher, News
 from mexclab.venues.matching import HOUSE, NewOrder, Phase, Status
 from tests.naive.matching_naive import NaiveMarket
 
