@@ -58,7 +58,7 @@ export class Chart {
       const since = close / bars[0][1] - 1;
       text(this.last, `${price(close)}  ${percent(since)}`);
       this.last.dataset.sign = since >= 0 ? "up" : "down";
-      text(this.note, `${chart.interval_s < 60 ? `${chart.interval_s} s` : `${chart.interval_s / 60} min`} candles, UTC`);
+      text(this.note, `${chart.interval_s < 60 ? `${chart.interval_s} s` : `${chart.interval_s / 60} min`}, UTC`);
     } else {
       text(this.last, "");
       text(this.note, "");

@@ -129,7 +129,8 @@ def _listings(engine: Engine) -> list[dict[str, Any]]:
     now = engine.parts.clock.now_ns()
     board = engine.parts.radar.board.listings.values()
     by_symbol = {snipe.plan.symbol: snipe for snipe in engine.desk.snipes.values()}
-    recent = [listing for listing in board if listing.open_ns > now - DAY]
+    # what had opened before it was first seen can only be history, and no business of the desk
+    recent = [x for x in board if x.open_ns > now - DAY and (x.lead_ns > 0 or x.symbol in by_symbol)]
     recent.sort(key=lambda listing: (listing.open_ns, str(listing.symbol)))
     return [_listing(engine, listing, by_symbol.get(listing.symbol)) for listing in recent]
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from mexclab.errors import DaemonUnreachable, NotAuthorised
 
+DEMO = "demo"
 HOW_TO_START = "Start one with `mexclab demo` (simulated listings) or `mexclab trade`"
 
 
@@ -48,11 +49,13 @@ def data_folder() -> Path:
 
 
 def address_in(folder: Path) -> Address:
-    """The daemon that serves this data folder.
+    """The daemon that serves this data folder; where none does, the demo that keeps its own data in it.
 
     Raises:
         DaemonUnreachable: no daemon left its address here, or the address cannot be read.
     """
+    if not (folder / "daemon.json").exists() and (folder / DEMO / "daemon.json").exists():
+        folder = folder / DEMO
     place = folder / "daemon.json"
     try:
         url = json.loads(place.read_text(encoding="utf-8"))["url"]

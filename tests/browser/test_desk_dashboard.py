@@ -144,8 +144,9 @@ def dashboard(demo_daemon: Path) -> Iterator[str]:
     ended(server, signal.SIGTERM)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A Chromium for this file alone: its driver's event loop would be in the way of asynchronous tests."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:
@@ -154,7 +155,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visit(browser: Browser, dashboard: str) -> Iterator[Visit]:
     """One visitor at a wide screen, for all tests that leave the page as they found it."""
     context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}, color_scheme="dark")
