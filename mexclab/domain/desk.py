@@ -49,6 +49,7 @@ class Desk:
         self.results: list[Result] = []
         self.signals: dict[str, Signal] = {}
         self.declined: dict[str, str] = {}  # signal id -> why no plan was made of it
+        self.first_books: set[str] = set()  # snipes whose first book has been written down
         self.external: dict[str, e.ExternalOrderSeen] = {}
         self._trades: set[str] = set()
         self._by_snipe: dict[str, list[str]] = {}
@@ -141,6 +142,8 @@ class Desk:
                 self.signals[signal.signal_id] = signal
             case e.PlanDeclined(signal_id=signal_id):
                 self.declined[signal_id] = event.reason
+            case e.FirstBookSeen(snipe_id=snipe_id):
+                self.first_books.add(snipe_id)
             case e.ExternalOrderSeen():
                 self.external[event.venue_id] = event
             case e.SnipePlanned() | e.SnipeRetimed() | e.PreflightDone() | e.SnipeMoved() | e.ExitDecided():

@@ -150,6 +150,17 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstBookSeen:
+    """The first book of a sniped symbol that reached us: what slippage is measured against."""
+
+    at_ns: int
+    snipe_id: str
+    symbol: Symbol
+    bid: Decimal | None
+    ask: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderAccepted:
     at_ns: int
     client_id: str
@@ -251,6 +262,7 @@ class AlertRaised:
 Event: TypeAlias = Union[  # noqa: UP007  # 27 bars in a row would read worse
     DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingStateSeen, SignalRaised, PlanDeclined,
     SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved, VerdictGiven, OrderDecided, OrderSent, Fired,
+    FirstBookSeen,
     OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ExternalOrderSeen,
     ExitDecided, Halted, Resumed, Reconciled, AlertRaised,
 ]  # fmt: skip
@@ -277,6 +289,7 @@ def correlation(event: Event) -> str:
             | SnipeMoved(snipe_id=text)
             | VerdictGiven(snipe_id=text)
             | Fired(snipe_id=text)
+            | FirstBookSeen(snipe_id=text)
             | ExitDecided(snipe_id=text)
         ):
             return text

@@ -48,6 +48,7 @@ class Case:
         lateness_ns: of the first shot, against its schedule, on the machine's own clock.
         answer_ns: from that shot to the venue's acknowledgement, on the venue's clock.
         spent: quote paid for the entry, fees not included.
+        first_ask: the best ask of the first book that was seen after the opening.
         first_close: close of the first bar that the lake has from the opening on, if it has the symbol (its
             open would be the venue's placeholder, at which nobody trades).
         fees: in quote units; fees taken in the base asset at the price of their fill, those
@@ -67,6 +68,7 @@ class Case:
     answer_ns: int | None
     spent: Decimal
     average_entry: Decimal | None
+    first_ask: Decimal | None
     first_fill: Decimal | None
     first_close: Decimal | None
     average_exit: Decimal | None
@@ -84,9 +86,9 @@ class Case:
         return self.profit / self.spent if self.spent else None
 
     def slippage(self, against: str) -> Decimal | None:
-        """How far the average entry lies above ``cap``, ``first_fill`` or ``first_close``, as a fraction.
+        """How far the average entry lies above another price, as a fraction.
 
-        Negative is better than that price; None where one of the two is not known.
+        ``against`` is ``cap``, ``first_ask``, ``first_fill`` or ``first_close``. Negative is better than that price; None where one of the two is not known.
         """
         price: Decimal | None = getattr(self, against)
         if self.average_entry is None or price is None:
@@ -171,8 +173,8 @@ _UTC = pl.Datetime("us", "UTC")
 _SCHEMA = {
     "symbol": pl.String, "snipe_id": pl.String, "state": pl.String, "opens": _UTC, "lead_h": pl.Float64,
     "late_us": pl.Float64, "answer_ms": pl.Float64, "attempts": pl.Int64, "spent": pl.Float64,
-    "entry": pl.Float64, "vs_cap": pl.Float64, "vs_first_fill": pl.Float64, "vs_first_close": pl.Float64,
-    "exit": pl.Float64, "fees": pl.Float64, "profit": pl.Float64, "profit_fraction": pl.Float64,
+    "entry": pl.Float64, "vs_cap": pl.Float64, "vs_first_ask": pl.Float64, "vs_first_fill": pl.Float64,
+    "vs_first_close": pl.Float64, "exit": pl.Float64, "fees": pl.Float64, "profit": pl.Float64, "profit_fraction": pl.Float64,
     "why": pl.String,
 }  # fmt: skip
 _PHASES = {
@@ -237,6 +239,7 @@ def _case(
         answer_ns=first.acked_ns - shots[0].at_ns if answered else None,  # type: ignore[union-attr, operator]
         spent=sum((fill.value for fill in bought), ZERO),
         average_entry=_average(bought),
+        first_ask=next((event.ask for event in told if isinstance(event, e.FirstBookSeen)), None),
         first_fill=bought[0].price if bought else None,
         first_close=first_close(plan.symbol, plan.not_before_ns),
         average_exit=_average(sold),
@@ -304,7 +307,10 @@ def _float(value: Decimal | None) -> float | None:
 
 
 def _row(case: Case) -> dict[str, object]:
-    prices = {f"vs_{name}": _float(case.slippage(name)) for name in ("cap", "first_fill", "first_close")}
+    prices = {
+        f"vs_{name}": _float(case.slippage(name))
+        for name in ("cap", "first_ask", "first_fill", "first_close")
+    }
     return {
         "symbol": str(case.symbol),
         "snipe_id": case.snipe_id,

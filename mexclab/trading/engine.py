@@ -71,6 +71,7 @@ class Engine:
         self.gate = asyncio.Lock()
         self.halting = False  # set before the halt is durable: a shot that is about to leave sees it
         self._markets: dict[Symbol, Market] = {}
+        self._first_seen: set[Symbol] = set()
         self._shots: dict[str, int] = {}  # client id -> the instant it may leave
         self._poll_at = self._clock_at = self._settle_at = 0
 
@@ -95,12 +96,21 @@ class Engine:
             touched: set[str] = set()
             for happening in happenings:
                 if isinstance(happening, BookSeen):
-                    self.books[happening.book.symbol] = happening.book
+                    await self._see(happening.book)
                 elif not isinstance(happening, TradeSeen):
                     news = execution.events_of(happening, self.desk)
                     await self.record(*news)
                     touched.update(e.correlation(event) for event in news)
             await self._act(touched)
+
+    async def _see(self, book: Book) -> None:
+        self.books[book.symbol] = book
+        if book.symbol not in self._first_seen:
+            self._first_seen.add(book.symbol)
+            for snipe in self.desk.snipes.values():
+                if snipe.plan.symbol == book.symbol and snipe.snipe_id not in self.desk.first_books:
+                    seen = e.FirstBookSeen(book.at_ns, snipe.snipe_id, book.symbol, book.bid, book.ask)
+                    await self.record(seen)
 
     async def on_time(self) -> None:
         """Do what the clock has made due. Shots first."""

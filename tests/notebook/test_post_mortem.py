@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from mexclab.config import Settings
+from mexclab.domain import events as e
 from mexclab.domain.clock import HOUR
+from mexclab.domain.market import Symbol
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import ParameterError
 from mexclab.notebook import tables
@@ -66,6 +68,14 @@ def test_slippage_is_the_average_entry_against_the_cap_and_the_first_fill(won: C
     assert won.slippage("cap") == Decimal("1.05") / Decimal("1.20") - 1
     assert won.slippage("first_fill") == Decimal("0.05")
     assert won.slippage("first_close") is None
+
+
+def test_slippage_against_the_first_book_is_against_its_best_ask(record: Record) -> None:
+    events = [event for _, event in record.events]
+    seen = e.FirstBookSeen(OPEN_NS + 1, WON, Symbol("ABC"), None, Decimal("1.00"))
+    (case,) = review([*events, seen], (), WON)
+    assert case.first_ask == 1
+    assert case.slippage("first_ask") == Decimal("0.05")
 
 
 def test_the_first_close_is_asked_for_at_the_opening_that_was_aimed_at(record: Record) -> None:
