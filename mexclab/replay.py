@@ -32,4 +32,4 @@ async def run(engine: Engine, until_ns: int | None = None, watch: Watcher | None
             await engine.on_time()
             if engine.due_ns() <= due:
                 # nothing may be due twice at one moment: a stuck timer must not stop the clock
-                await clock.sleep_until(max(due, clock.now_ns()) + MILLISECOND)
+                await clock.sleep_until(max(due, clock.now_ns()) + 100 * MILLISECOND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -49,10 +50,11 @@ class Desk:
         self.results: list[Result] = []
         self.signals: dict[str, Signal] = {}
         self.declined: dict[str, str] = {}  # signal id -> why no plan was made of it
-        self.first_books: set[str] = set()  # snipes whose first book has been written down
+        self.first_books: dict[str, None] = {}  # snipes whose first book has been written down
         self.external: dict[str, e.ExternalOrderSeen] = {}
-        self._trades: set[str] = set()
-        self._by_snipe: dict[str, list[str]] = {}
+        self.disputed: dict[Symbol, str] = {}  # symbols whose venue reports could not be booked, and why
+        self._trades: dict[str, None] = {}
+        self._by_snipe: dict[str, tuple[str, ...]] = {}
         self._open: dict[str, None] = {}  # client ids in the order they were decided
 
     @classmethod
@@ -63,10 +65,28 @@ class Desk:
             desk.fold(event)
         return desk
 
+    def trial(self) -> Desk:
+        """A desk that starts from this one and can be folded into without changing it."""
+        desk = Desk()
+        desk.portfolio, desk.halt = self.portfolio, self.halt
+        desk.results, desk.disputed, desk._open = list(self.results), dict(self.disputed), dict(self._open)
+        for name in (
+            "orders",
+            "snipes",
+            "signals",
+            "declined",
+            "first_books",
+            "external",
+            "_trades",
+            "_by_snipe",
+        ):
+            setattr(desk, name, ChainMap({}, getattr(self, name)))
+        return desk
+
     # -- questions -------------------------------------------------------------------------------
 
     def open_orders(self) -> Iterator[Order]:
-        """Orders that the venue may still trade."""
+        """Orders of which more may come, the oldest first."""
         return (self.orders[client_id] for client_id in self._open)
 
     def orders_of(self, snipe_id: str) -> list[Order]:
@@ -118,8 +138,8 @@ class Desk:
         return [order for order in self.open_orders() if order.state is OrderState.UNKNOWN]
 
     def frozen(self, symbol: Symbol) -> bool:
-        """Whether an order of unknown fate forbids new entries in ``symbol``."""
-        return any(order.symbol == symbol for order in self.unknown_orders())
+        """Whether an order of unknown fate, or a dispute with the venue, forbids entries in ``symbol``."""
+        return symbol in self.disputed or any(order.symbol == symbol for order in self.unknown_orders())
 
     # -- the fold --------------------------------------------------------------------------------
 
@@ -138,12 +158,15 @@ class Desk:
                 self.halt = self.halt or Halt(event.at_ns, event.by, event.why)
             case e.Resumed():
                 self.halt = None
+                self.disputed.clear()
+            case e.ReportDisputed(symbol=symbol):
+                self.disputed[symbol] = event.why
             case e.SignalRaised(signal=signal):
                 self.signals[signal.signal_id] = signal
             case e.PlanDeclined(signal_id=signal_id):
                 self.declined[signal_id] = event.reason
             case e.FirstBookSeen(snipe_id=snipe_id):
-                self.first_books.add(snipe_id)
+                self.first_books[snipe_id] = None
             case e.ExternalOrderSeen():
                 self.external[event.venue_id] = event
             case e.SnipePlanned() | e.SnipeRetimed() | e.PreflightDone() | e.SnipeMoved() | e.ExitDecided():
@@ -164,12 +187,13 @@ class Desk:
             case e.OrderLost(client_id=client_id):
                 self._put(self._order(client_id).moved(OrderState.UNKNOWN, why=event.why))
             case e.CancelSent(client_id=client_id):
-                order = self._order(client_id)
-                # a wish to cancel tells nothing about an order of unknown fate: it stays unknown
-                if order.state is not OrderState.UNKNOWN:
-                    self._put(order.moved(OrderState.CANCEL_SENT, why=event.why))
+                self._ask_cancel(self._order(client_id), event)
             case e.OrderCanceled(client_id=client_id):
-                self._put(self._order(client_id).moved(OrderState.CANCELED, why=event.why))
+                order = self._order(client_id)
+                executed = max(event.executed, order.executed or ZERO)
+                self._put(order.moved(OrderState.CANCELED, why=event.why, executed=executed))
+            case e.Fired(client_id=client_id):
+                self._put(replace(self._order(client_id), left_ns=event.at_ns))
             case _:
                 pass  # told for people and for research; changes no state
 
@@ -200,6 +224,7 @@ class Desk:
             changes["closed_ns"] = event.at_ns
         self.snipes[snipe.snipe_id] = snipe.moved(event.to, **changes)
         if event.to is SnipeState.CLOSED:
+            self.results = [known for known in self.results if known.snipe_id != snipe.snipe_id]
             result = Result(snipe.snipe_id, snipe.plan.symbol, event.at_ns, self.profit(snipe.snipe_id))
             self.results.append(result)
 
@@ -207,23 +232,30 @@ class Desk:
         if order.client_id in self.orders:
             raise DomainError(f"order {order.client_id} was decided before", client_id=order.client_id)
         self._put(order)
-        self._by_snipe.setdefault(order.snipe_id, []).append(order.client_id)
+        self._by_snipe[order.snipe_id] = (*self._by_snipe.get(order.snipe_id, ()), order.client_id)
         snipe = self.snipes.get(order.snipe_id)
         if snipe is not None and order.side is Side.BUY:
             self.snipes[order.snipe_id] = replace(snipe, attempts_made=snipe.attempts_made + 1)
 
     def _accept(self, order: Order, event: e.OrderAccepted) -> None:
         facts: dict[str, object] = {"venue_id": event.venue_id, "acked_ns": event.at_ns}
-        if order.state in (OrderState.SENT, OrderState.UNKNOWN):
+        # after a cancel was asked for, this is the venue's word that the order still rests
+        if order.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.CANCEL_SENT):
             self._put(order.moved(OrderState.ACCEPTED, **facts))
         else:  # a fill or a cancel overtook the acknowledgement: the facts are kept, the state stands
             self._put(replace(order, **facts))  # type: ignore[arg-type]
+
+    def _ask_cancel(self, order: Order, event: e.CancelSent) -> None:
+        """A wish to cancel tells nothing of an order that has not been acknowledged: its state stands."""
+        if order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
+            order = order.moved(OrderState.CANCEL_SENT, why=event.why)
+        self._put(replace(order, cancel_ns=event.at_ns))
 
     def _fill(self, fill: Fill) -> None:
         if fill.trade_id in self._trades:
             return
         self._put(self._order(fill.client_id).filled_by(fill))
-        self._trades.add(fill.trade_id)
+        self._trades[fill.trade_id] = None
         self.portfolio = self.portfolio.after(fill)
 
     def knows_trade(self, trade_id: str) -> bool:
@@ -231,7 +263,7 @@ class Desk:
 
     def _put(self, order: Order) -> None:
         self.orders[order.client_id] = order
-        if order.state.is_open:
+        if order.is_live:
             self._open[order.client_id] = None
         else:
             self._open.pop(order.client_id, None)

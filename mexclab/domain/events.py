@@ -199,9 +199,22 @@ class CancelSent:
 
 @dataclass(frozen=True, slots=True)
 class OrderCanceled:
+    """``executed``: what the venue says had traded by then, in base units."""
+
     at_ns: int
     client_id: str
     why: str = ""
+    executed: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDisputed:
+    """The venue reported what our books cannot hold. The symbol takes no entry until a person resumes."""
+
+    at_ns: int
+    client_id: str
+    symbol: Symbol
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +276,8 @@ Event: TypeAlias = Union[  # noqa: UP007  # 27 bars in a row would read worse
     DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingStateSeen, SignalRaised, PlanDeclined,
     SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved, VerdictGiven, OrderDecided, OrderSent, Fired,
     FirstBookSeen,
-    OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ExternalOrderSeen,
+    OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ReportDisputed,
+    ExternalOrderSeen,
     ExitDecided, Halted, Resumed, Reconciled, AlertRaised,
 ]  # fmt: skip
 
@@ -300,6 +314,7 @@ def correlation(event: Event) -> str:
             | OrderLost(client_id=text)
             | CancelSent(client_id=text)
             | OrderCanceled(client_id=text)
+            | ReportDisputed(client_id=text)
         ):
             return snipe_of(text)
         case _:

@@ -109,6 +109,8 @@ class ListingBoard:
         symbol = Symbol(state.ticker, state.quote)
         if known is None:
             return Listing(symbol, state.coin_id, state.ticker, state.open_ns, seen_ns, state, seen_ns)
+        if known.state is not None and known.state.quote != state.quote:
+            return known  # the same coin against another currency is another market, not a change of this one
         told = replace(known, symbol=symbol, state=state, state_seen_ns=seen_ns)
         # a symbol row may carry an opening of its own, or an old one: only a change of that row's own
         # opening is news, otherwise two sources that disagree would postpone each other for ever

@@ -57,19 +57,13 @@ ORDER_STEPS: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
         ),
         _S.CANCEL_SENT: frozenset({_S.CANCELED, _S.FILLED, _S.PARTIALLY_FILLED, _S.ACCEPTED, _S.UNKNOWN}),
         _S.UNKNOWN: frozenset(
-            {
-                _S.ACCEPTED,
-                _S.PARTIALLY_FILLED,
-                _S.FILLED,
-                _S.CANCELED,
-                _S.REJECTED,
-                _S.UNKNOWN,
-            }
+            {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.UNKNOWN}
         ),
         # a cancel may be confirmed before the fill that beat it is reported
         _S.CANCELED: frozenset({_S.FILLED, _S.CANCELED}),
         _S.FILLED: frozenset(),
-        _S.REJECTED: frozenset(),
+        # truth comes from the venue: a trade that it reports is real, whatever it had answered
+        _S.REJECTED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
     }
 )
 
@@ -131,6 +125,9 @@ class Order:
     acked_ns: int | None = None
     venue_id: str | None = None
     why: str = ""
+    left_ns: int | None = None  # when it was let go, for a shot that was loaded ahead
+    cancel_ns: int | None = None  # when we last asked for its cancellation
+    executed: Decimal | None = None  # what the venue said had traded when it ended the order
     fills: tuple[Fill, ...] = ()
 
     def __post_init__(self) -> None:
@@ -158,8 +155,20 @@ class Order:
         return self.filled_value / self.filled if self.fills else None
 
     @property
+    def awaits_fills(self) -> bool:
+        """The venue ended it and told of more trades than have reached us."""
+        return self.state is OrderState.CANCELED and self.executed is not None and self.executed > self.filled
+
+    @property
+    def is_live(self) -> bool:
+        """Whether more may come of it: it can still trade, or trades of it are on their way."""
+        return self.state.is_open or self.awaits_fills
+
+    @property
     def value_at_risk(self) -> Decimal:
         """The most quote that this order may still spend."""
+        if self.awaits_fills and self.executed is not None:
+            return (self.executed - self.filled) * self.price
         return self.remaining * self.price if self.state.is_open else Decimal(0)
 
     def moved(self, to: OrderState, **changes: object) -> Order:

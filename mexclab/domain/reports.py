@@ -49,11 +49,16 @@ class Traded:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The rest of the order is gone (asked for, or by its own type)."""
+    """The rest of the order is gone (asked for, or by its own type).
+
+    ``executed`` is what had traded by then, in base units, as the venue tells with every cancellation:
+    fills that have not reached us yet show as the difference.
+    """
 
     client_id: str
     why: str
     at_ns: int
+    executed: Decimal
 
 
 @dataclass(frozen=True, slots=True)

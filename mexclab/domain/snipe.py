@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -10,6 +11,8 @@ from types import MappingProxyType
 
 from mexclab.domain.market import Symbol
 from mexclab.errors import DomainError, IllegalTransition
+
+SNIPE_ID = re.compile(r"[0-9a-zA-Z_-]{1,20}\Z")
 
 
 class SnipeState(StrEnum):
@@ -43,8 +46,8 @@ SNIPE_STEPS: Mapping[SnipeState, frozenset[SnipeState]] = MappingProxyType(
         _S.FIRING: frozenset({_S.ENTERED, _S.ABORTED, _S.MISSED, _S.PLANNED}),
         _S.ENTERED: frozenset({_S.EXITING, _S.CLOSED}),
         _S.EXITING: frozenset({_S.EXITING, _S.CLOSED}),
-        _S.CLOSED: frozenset(),
         # a fill that the venue reports late makes the money real whatever we had concluded
+        _S.CLOSED: frozenset({_S.ENTERED}),
         _S.ABORTED: frozenset({_S.ENTERED}),
         _S.MISSED: frozenset({_S.ENTERED}),
     }
@@ -124,6 +127,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         rules = (
+            (
+                SNIPE_ID.match(self.snipe_id) is not None,
+                "the id needs 1 to 20 of 0-9 a-z A-Z _ - so that client order ids fit",
+            ),
             (self.budget_quote > 0, f"budget {self.budget_quote} must be above zero"),
             (self.price_cap > 0, f"price cap {self.price_cap} must be above zero"),
             (self.deadline_ns > self.not_before_ns, "the deadline must be after the opening"),

@@ -88,7 +88,8 @@ class Case:
     def slippage(self, against: str) -> Decimal | None:
         """How far the average entry lies above another price, as a fraction.
 
-        ``against`` is ``cap``, ``first_ask``, ``first_fill`` or ``first_close``. Negative is better than that price; None where one of the two is not known.
+        ``against`` is ``cap``, ``first_ask``, ``first_fill`` or ``first_close``. Negative is better
+        than that price; None where one of the two is not known.
         """
         price: Decimal | None = getattr(self, against)
         if self.average_entry is None or price is None:
@@ -174,7 +175,8 @@ _SCHEMA = {
     "symbol": pl.String, "snipe_id": pl.String, "state": pl.String, "opens": _UTC, "lead_h": pl.Float64,
     "late_us": pl.Float64, "answer_ms": pl.Float64, "attempts": pl.Int64, "spent": pl.Float64,
     "entry": pl.Float64, "vs_cap": pl.Float64, "vs_first_ask": pl.Float64, "vs_first_fill": pl.Float64,
-    "vs_first_close": pl.Float64, "exit": pl.Float64, "fees": pl.Float64, "profit": pl.Float64, "profit_fraction": pl.Float64,
+    "vs_first_close": pl.Float64, "exit": pl.Float64, "fees": pl.Float64, "profit": pl.Float64,
+    "profit_fraction": pl.Float64,
     "why": pl.String,
 }  # fmt: skip
 _PHASES = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from mexclab.config import LimitSettings
@@ -22,11 +22,12 @@ from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, 
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.ports import Bus, Clock, Exchange, Feed, Ledger, Strategy, Venue
-from mexclab.trading import entries, execution, exits
+from mexclab.trading import entries, execution, exits, planning, truth
 from mexclab.trading.radar import Radar
 from mexclab.trading.risk import Facts, Intent, Verdict, review
 
 CLOCK_POLL_NS = 20 * SECOND
+_UNSETTLED = (OrderState.SENT, OrderState.CANCEL_SENT, OrderState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,30 @@ class Engine:
         self.clock_reading: ClockReading | None = None
         self.seq = 0
         self.gate = asyncio.Lock()
+        self.halts = (
+            0  # how often a halt was asked for; a resume that began before the last one does not undo it
+        )
         self.halting = False  # set before the halt is durable: a shot that is about to leave sees it
         self._markets: dict[Symbol, Market] = {}
         self._first_seen: set[Symbol] = set()
         self._shots: dict[str, int] = {}  # client id -> the instant it may leave
         self._poll_at = self._clock_at = self._settle_at = 0
+        self.compared_ns = 0  # when all open orders were last compared with the venue
 
     # -- the pen ---------------------------------------------------------------------------------
 
     async def record(self, *happened: e.Event) -> None:
-        """Make events durable, fold them, tell them; in that order."""
+        """Make events durable, fold them, tell them; in that order.
+
+        Raises:
+            DomainError: the desk cannot hold one of them; nothing was written.
+            LedgerUnavailable: nothing is known to be durable.
+        """
         if not happened:
             return
+        trial = self.desk.trial()
+        for event in happened:
+            trial.fold(event)  # what cannot be folded must not become durable: every restart would fail on it
         last = await self.parts.ledger.append(*happened)
         for seq, event in enumerate(happened, start=last - len(happened) + 1):
             self.desk.fold(event)
@@ -98,40 +111,68 @@ class Engine:
                 if isinstance(happening, BookSeen):
                     await self._see(happening.book)
                 elif not isinstance(happening, TradeSeen):
-                    news = execution.events_of(happening, self.desk)
-                    await self.record(*news)
-                    touched.update(e.correlation(event) for event in news)
-            await self._act(touched)
+                    touched |= await self.book(execution.events_of(happening, self.desk))
+            await self.act(touched)
+
+    async def book(self, news: Sequence[e.Event]) -> set[str]:
+        """Write what the venue told; the snipes that it touches.
+
+        What our books cannot hold is written down as disputed: the symbol takes no entry until a person
+        resumes, and everything else goes on.
+        """
+        for event in news:
+            try:
+                await self.record(event)
+            except DomainError as error:
+                client_id = getattr(event, "client_id", "") or getattr(
+                    getattr(event, "fill", None), "client_id", ""
+                )
+                order, now = self.desk.orders[client_id], self.parts.clock.now_ns()
+                text = f"the venue reports what our books cannot hold: {error.message}"
+                await self.record(
+                    e.ReportDisputed(now, client_id, order.symbol, error.message),
+                    e.AlertRaised(now, "critical", text, order.snipe_id),
+                )
+            if isinstance(event, e.OrderLost):
+                text = f"{event.client_id} is of unknown fate ({event.why}); its symbol is frozen"
+                await self.record(e.AlertRaised(event.at_ns, "critical", text, e.correlation(event)))
+            if isinstance(event, e.OrderAccepted):
+                order = self.desk.orders[event.client_id]
+                if order.cancel_ns is not None and order.state is OrderState.ACCEPTED:
+                    await self.cancel(order, "asked for before it was acknowledged")
+        return {e.correlation(event) for event in news}
 
     async def _see(self, book: Book) -> None:
         self.books[book.symbol] = book
         if book.symbol not in self._first_seen:
             self._first_seen.add(book.symbol)
-            for snipe in self.desk.snipes.values():
+            for snipe in list(self.desk.snipes.values()):
                 if snipe.plan.symbol == book.symbol and snipe.snipe_id not in self.desk.first_books:
                     seen = e.FirstBookSeen(book.at_ns, snipe.snipe_id, book.symbol, book.bid, book.ask)
                     await self.record(seen)
 
     async def on_time(self) -> None:
-        """Do what the clock has made due. Shots first."""
+        """Do what the clock has made due. Shots first; what asks the venue waits outside the gate."""
         now = self.parts.clock.now_ns()
         async with self.gate:
             for client_id in [c for c, release in self._shots.items() if release <= now]:
                 await self._release(client_id)
-            await self._act(set())
-            if now >= self._clock_at:
-                await self._read_clock(now)
-            if now >= self._settle_at:
-                await self._settle_unknown(now)
-            if now >= self._poll_at:
-                self._poll_at = now + self.rules.poll_ns
-                await self._look(now)
+            await self.act(set())
+        if now >= self._clock_at:
+            await self._read_clock(now)
+        if now >= self._settle_at:
+            await truth.settle_due(self, now)
+            hurry = any(order.state in _UNSETTLED or order.awaits_fills for order in self.desk.open_orders())
+            self._settle_at = now + (execution.UNKNOWN_POLL_NS if hurry else execution.IN_FLIGHT_NS)
+        if now >= self._poll_at:
+            self._poll_at = now + self.rules.poll_ns
+            await planning.look(self, now)
 
     def due_ns(self) -> int:
         """When ``on_time`` is next needed."""
         now = self.parts.clock.now_ns()
         due = [self._poll_at, self._clock_at, *self._shots.values()]
-        if self.desk.unknown_orders():
+        if next(self.desk.open_orders(), None) is not None:
             due.append(self._settle_at)
         for snipe in self.desk.live_snipes():
             at = entries.due_ns(snipe, self.desk, now)
@@ -139,15 +180,15 @@ class Engine:
                 due.append(at)
         return min(due)
 
-    async def _act(self, touched: set[str]) -> None:
+    async def act(self, touched: set[str]) -> None:
         """Move every snipe that can move; late fills bring back the ones we had given up."""
-        for snipe_id in touched:
+        for snipe_id in sorted(touched):
             snipe = self.desk.snipes.get(snipe_id)
-            given_up = snipe is not None and snipe.state in (SnipeState.ABORTED, SnipeState.MISSED)
-            if snipe is not None and given_up and any(order.fills for order in self.desk.entries(snipe_id)):
+            if snipe is not None and snipe.state.is_over and self._holds_entry(snipe):
                 now = self.parts.clock.now_ns()
                 why = "the venue reports a fill after we had given up"
                 await self.record(e.SnipeMoved(now, snipe_id, SnipeState.ENTERED, "late_fill", why))
+                self.parts.feed.watch(snipe.plan.symbol)
         for snipe in self.desk.live_snipes():
             if snipe.state.is_waiting:
                 await self._wait(snipe)
@@ -156,69 +197,28 @@ class Engine:
             if self.desk.snipes[snipe.snipe_id].state in (SnipeState.ENTERED, SnipeState.EXITING):
                 await self._exit(snipe.snipe_id)
 
-    # -- listings to plans -----------------------------------------------------------------------
+    def _holds_entry(self, snipe: Snipe) -> bool:
+        """Whether a snipe that is over still holds more than dust of what it bought."""
+        market = self._markets.get(snipe.plan.symbol)
+        entry, held = self.desk.entry_price(snipe.snipe_id), self.desk.held(snipe.plan.symbol)
+        return entry is not None and held > 0 and (market is None or not market.is_dust(held, entry))
 
-    async def _look(self, now: int) -> None:
-        news = await self.parts.radar.poll(now, self.desk)
-        await self.record(*news)
-        for event in news:
-            if isinstance(event, e.OpeningMoved):
-                await self._retime(event)
-        await self._plan(now)
+    async def market(self, symbol: Symbol, *, fresh: bool = False) -> Market | None:
+        """The trading rules; asked anew when ``fresh``, because a listing's first ones may be placeholders.
 
-    async def _retime(self, moved: e.OpeningMoved) -> None:
-        for snipe in self.desk.live_snipes():
-            loaded = [order for order in self.desk.entries(snipe.snipe_id) if order.client_id in self._shots]
-            unsent = snipe.state.is_waiting or (snipe.state is SnipeState.FIRING and loaded)
-            if snipe.plan.symbol != moved.symbol or not unsent:
-                continue
-            plan = snipe.plan.moved_to(moved.to_ns)
-            for order in loaded:
-                del self._shots[order.client_id]
-                await self.record(e.OrderCanceled(moved.at_ns, order.client_id, "postponed before it left"))
-            if snipe.state is SnipeState.FIRING:
-                why = "the opening was moved"
-                await self.record(
-                    e.SnipeMoved(moved.at_ns, snipe.snipe_id, SnipeState.PLANNED, "postponed", why)
-                )
-            await self.record(
-                e.SnipeRetimed(moved.at_ns, snipe.snipe_id, plan.not_before_ns, plan.deadline_ns)
-            )
-
-    async def _plan(self, now: int) -> None:
-        """Make a plan of every signal that has none and can have one by now."""
-        openings = {listing.symbol: listing.open_ns for listing in self.parts.radar.upcoming(now)}
-        sniped = {snipe.plan.symbol for snipe in self.desk.snipes.values()}
-        for signal in list(self.desk.signals.values()):
-            if signal.symbol in sniped or signal.symbol not in openings:
-                continue
+        Raises:
+            VenueUnavailable: the venue does not answer and the rules are not known.
+        """
+        if fresh or symbol not in self._markets:
             try:
-                market = await self._market(signal.symbol)
-                reference = await self.parts.venue.reference_price(signal.symbol)
-                if market is None or reference is None:
-                    missing = "trading rules" if market is None else "reference price"
-                    raise DomainError(f"the venue shows no {missing} yet, and a plan needs a price cap")
-                at_opening = replace(signal, open_ns=openings[signal.symbol])
-                plan = self.parts.strategy.plan(at_opening, market, reference)
-                entries.entry_order(plan, market, 1, now)
-            except (DomainError, VenueUnavailable) as error:
-                if self.desk.declined.get(signal.signal_id) != error.message:
-                    reason = error.message
-                    await self.record(
-                        e.PlanDeclined(now, signal.signal_id, signal.symbol, reason, error.message)
-                    )
-                continue
-            sniped.add(signal.symbol)
-            await self.record(e.SnipePlanned(now, plan))
-            self.parts.feed.watch(signal.symbol)
-
-    async def _market(self, symbol: Symbol) -> Market | None:
-        if symbol not in self._markets:
-            market = await self.parts.venue.market(symbol)
-            if market is None:
-                return None
-            self._markets[symbol] = market
-        return self._markets[symbol]
+                market = await self.parts.venue.market(symbol)
+            except VenueUnavailable:
+                if symbol not in self._markets:
+                    raise
+                market = None
+            if market is not None:
+                self._markets[symbol] = market
+        return self._markets.get(symbol)
 
     # -- waiting, loading, firing ----------------------------------------------------------------
 
@@ -248,21 +248,31 @@ class Engine:
             self.balances = await self.parts.exchange.balances()
             if await self.parts.venue.is_api_tradable(snipe.plan.symbol) is False:
                 reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
-            verdict = await self._review(snipe, now)
+            _, verdict = await self._judge(snipe, now, fresh=True)
             reasons += [(breach.limit, breach.why) for breach in verdict.breaches]
         except VenueUnavailable as error:
             reasons.append(("venue_unavailable", error.message))
+        except DomainError as error:
+            reasons.append(("market_rules", error.message))
         result = entries.preflight(now, stage, reasons)
         happened: list[e.Event] = [e.PreflightDone(now, snipe.snipe_id, result)]
         happened += entries.after_preflight(snipe, result, reasons, self.rules.auto_arm)
         await self.record(*happened)
 
-    async def _review(self, snipe: Snipe, now: int) -> Verdict:
-        market = await self._market(snipe.plan.symbol)
+    async def _judge(self, snipe: Snipe, now: int, *, fresh: bool = False) -> tuple[Order, Verdict]:
+        """The next attempt and what the limits say of it.
+
+        Raises:
+            VenueUnavailable: the venue shows no trading rules.
+            DomainError: the plan does not fit the rules.
+        """
+        market = await self.market(snipe.plan.symbol, fresh=fresh)
         if market is None:
             raise VenueUnavailable(f"the venue shows no trading rules for {snipe.plan.symbol}")
         order = entries.entry_order(snipe.plan, market, snipe.attempts_made + 1, now)
-        return review(Intent(order, snipe.plan), self.desk, self.rules.limits, self._facts(market, now))
+        return order, review(
+            Intent(order, snipe.plan), self.desk, self.rules.limits, self._facts(market, now)
+        )
 
     def _facts(self, market: Market, now: int) -> Facts:
         quote = self.balances.get(self.rules.quote_asset) if self.balances is not None else None
@@ -273,19 +283,18 @@ class Engine:
     async def _load(self, snipe: Snipe) -> None:
         """Judge the next attempt and write it; it leaves at its instant, not before."""
         now = self.parts.clock.now_ns()
-        market = self._markets.get(snipe.plan.symbol)
-        if market is None:
-            why = "the venue's trading rules were never seen"
-            await self.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.ABORTED, "market_unknown", why))
+        try:
+            order, verdict = await self._judge(snipe, now)
+        except (VenueUnavailable, DomainError) as error:
+            why = f"no order can be made of the plan: {error.message}"
+            await self.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.ABORTED, "market_rules", why))
             return
-        order = entries.entry_order(snipe.plan, market, snipe.attempts_made + 1, now)
-        verdict = review(Intent(order, snipe.plan), self.desk, self.rules.limits, self._facts(market, now))
         given = e.VerdictGiven(now, snipe.snipe_id, order.client_id, verdict.breaches)
         if not verdict.cleared:
             refused = e.SnipeMoved(now, snipe.snipe_id, SnipeState.ABORTED, verdict.reason, verdict.why)
             await self.record(given, refused)
             return
-        release = max(snipe.plan.not_before_ns + snipe.attempts_made * snipe.plan.spacing_ns, now)
+        release = max(entries.next_shot_ns(snipe, self.desk), now)
         firing = (
             [e.SnipeMoved(now, snipe.snipe_id, SnipeState.FIRING)] if snipe.state is SnipeState.ARMED else []
         )
@@ -313,14 +322,14 @@ class Engine:
         await self.record(e.Fired(now, order.snipe_id, client_id, scheduled, lateness))
 
     async def _fire(self, snipe: Snipe) -> None:
-        if any(order.state.is_open for order in self.desk.entries(snipe.snipe_id)):
+        if any(order.is_live for order in self.desk.entries(snipe.snipe_id)):
             return
         now = self.parts.clock.now_ns()
         outcome = entries.after_attempt(snipe, self.desk, now)
         if outcome is not None:
             state, reason, why = outcome
             await self.record(e.SnipeMoved(now, snipe.snipe_id, state, reason, why))
-        elif now >= snipe.plan.not_before_ns + snipe.attempts_made * snipe.plan.spacing_ns:
+        elif now >= entries.next_shot_ns(snipe, self.desk):
             await self._load(snipe)
 
     # -- exits -----------------------------------------------------------------------------------
@@ -328,7 +337,10 @@ class Engine:
     async def _exit(self, snipe_id: str) -> None:
         for _ in range(3):  # leaving leads to cancelling leads to selling: three steps at most in one go
             snipe = self.desk.snipes[snipe_id]
-            market = await self._market(snipe.plan.symbol)
+            try:
+                market = await self.market(snipe.plan.symbol)
+            except VenueUnavailable:
+                return  # asked again at the next news or poll; other snipes go on
             if snipe.state.is_over or market is None:
                 return
             now = self.parts.clock.now_ns()
@@ -358,8 +370,7 @@ class Engine:
     async def cancel(self, order: Order, why: str) -> None:
         """Write the wish, then ask the venue."""
         now = self.parts.clock.now_ns()
-        if order.state is not OrderState.CANCEL_SENT:
-            await self.record(e.CancelSent(now, order.client_id, why))
+        await self.record(e.CancelSent(now, order.client_id, why))
         self.parts.exchange.cancel(order)
 
     def holds_shot(self, client_id: str) -> bool:
@@ -370,27 +381,8 @@ class Engine:
         """Take a loaded shot out before it leaves; False when it has left already."""
         return self._shots.pop(client_id, None) is not None
 
-    # -- truth -----------------------------------------------------------------------------------
-
     async def _read_clock(self, now: int) -> None:
         self._clock_at = now + CLOCK_POLL_NS
         # without an answer the old reading grows old, and the limits refuse entries when it is too old
         with contextlib.suppress(VenueUnavailable):
             self.clock_reading = await self.parts.venue.clock_reading()
-
-    async def _settle_unknown(self, now: int) -> None:
-        self._settle_at = now + execution.UNKNOWN_POLL_NS
-        for order in self.desk.unknown_orders():
-            await self.settle(order)
-
-    async def settle(self, order: Order) -> bool:
-        """Ask the venue about one order and write what it says; False when it did not say."""
-        try:
-            found = await self.parts.exchange.order(order.client_id, order.symbol)
-            trades = await self.parts.exchange.fills(order.symbol, order.decided_ns)
-        except VenueUnavailable:
-            return False
-        now = self.parts.clock.now_ns()
-        mine = [fill for fill in trades if fill.client_id == order.client_id]
-        await self.record(*execution.settle(order, found, mine, self.desk, now))
-        return True

@@ -75,9 +75,9 @@ def due_ns(snipe: Snipe, desk: Desk, now_ns: int) -> int | None:
         load = plan.not_before_ns - LOAD_NS
         return min(stage[1], load) if stage else load
     if snipe.state is SnipeState.FIRING:
-        if any(order.state.is_open for order in desk.entries(snipe.snipe_id)):
+        if any(order.is_live for order in desk.entries(snipe.snipe_id)):
             return None
-        return plan.not_before_ns + snipe.attempts_made * plan.spacing_ns
+        return next_shot_ns(snipe, desk)
     if snipe.state is SnipeState.ENTERED and snipe.entered_ns is not None:
         return snipe.entered_ns + plan.exit.time_stop_ns
     return None
@@ -109,6 +109,17 @@ def after_preflight(
     return moves
 
 
+def shots_left(snipe: Snipe, desk: Desk) -> int:
+    """How many attempts have left for the opening that the plan now aims at."""
+    entries = desk.entries(snipe.snipe_id)
+    return sum(1 for o in entries if o.left_ns is not None and o.left_ns >= snipe.plan.not_before_ns)
+
+
+def next_shot_ns(snipe: Snipe, desk: Desk) -> int:
+    """The instant of the next attempt: the opening, then one spacing after each shot that left for it."""
+    return snipe.plan.not_before_ns + shots_left(snipe, desk) * snipe.plan.spacing_ns
+
+
 def after_attempt(snipe: Snipe, desk: Desk, now_ns: int) -> tuple[SnipeState, str, str] | None:
     """Where a firing snipe goes after its last attempt ended: (state, reason, why), or None to try again."""
     entries = desk.entries(snipe.snipe_id)
@@ -121,14 +132,11 @@ def after_attempt(snipe: Snipe, desk: Desk, now_ns: int) -> tuple[SnipeState, st
             return SnipeState.ABORTED, "rejected_by_venue", f"the venue refused: {last.why}"
     if now_ns >= snipe.plan.deadline_ns:
         return SnipeState.MISSED, "deadline", _last_words("the deadline passed", last)
-    if snipe.attempts_made >= snipe.plan.attempts:
-        return (
-            SnipeState.MISSED,
-            "no_fill",
-            _last_words(f"{snipe.attempts_made} attempts bought nothing", last),
-        )
+    left = shots_left(snipe, desk)
+    if left >= snipe.plan.attempts:
+        return SnipeState.MISSED, "no_fill", _last_words(f"{left} attempts bought nothing", last)
     return None
 
 
 def _last_words(sentence: str, last: Order | None) -> str:
-    return f"{sentence}; the venue's last word: {last.why}" if last is not None and last.why else sentence
+    return f"{sentence}; the last attempt: {last.why}" if last is not None and last.why else sentence

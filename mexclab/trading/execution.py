@@ -12,7 +12,9 @@ from mexclab.domain.reports import Accepted, Cancelled, Lost, Refused, Report, T
 
 RECV_WINDOW_NS = 5 * SECOND  # the venue takes no request that is older than this (MEXC spot v3, recvWindow)
 SETTLE_GRACE_NS = 2 * SECOND  # on top of it, for a venue that is slow to show what it took
+IN_FLIGHT_NS = 5 * SECOND  # an answer may take this long before the venue is asked
 UNKNOWN_POLL_NS = SECOND  # how often an order of unknown fate is asked for
+OPEN_POLL_NS = 60 * SECOND  # how often every open order is compared with the venue
 
 _S = OrderState
 
@@ -33,15 +35,26 @@ def events_of(report: Report, desk: Desk) -> list[e.Event]:
         case Lost() if order.state.is_open and order.state is not _S.UNKNOWN:
             return [e.OrderLost(report.at_ns, client_id, report.why)]
         case Cancelled() if order.state.is_open:
-            return [e.OrderCanceled(report.at_ns, client_id, report.why)]
+            return [e.OrderCanceled(report.at_ns, client_id, report.why, report.executed)]
         case _:
             return []
+
+
+def is_overdue(order: Order, now_ns: int) -> bool:
+    """Whether an answer that should have come has not: the venue is then asked."""
+    if order.state is _S.UNKNOWN:
+        return True
+    if order.state is _S.SENT:
+        return now_ns > (order.sent_ns or order.decided_ns) + IN_FLIGHT_NS
+    if order.state is _S.CANCEL_SENT or order.awaits_fills:
+        return now_ns > max(order.cancel_ns or 0, order.sent_ns or 0) + IN_FLIGHT_NS
+    return False
 
 
 def settle(
     order: Order, venue: VenueOrder | None, fills: Sequence[Fill], desk: Desk, now_ns: int
 ) -> list[e.Event]:
-    """What the venue's own answer makes of an order that is open or of unknown fate.
+    """What the venue's own answer makes of an order that is live or of unknown fate.
 
     Args:
         venue: the venue's word; None means that it says the order does not exist.
@@ -54,13 +67,15 @@ def settle(
     events: list[e.Event] = list(found)
     if venue is None:
         sent = order.sent_ns or order.decided_ns
-        if not fills and now_ns > sent + RECV_WINDOW_NS + SETTLE_GRACE_NS:
+        if order.state.is_open and not fills and now_ns > sent + RECV_WINDOW_NS + SETTLE_GRACE_NS:
             events.append(e.OrderCanceled(now_ns, order.client_id, "the venue never took it"))
         return events
-    if order.venue_id is None or (order.state is _S.UNKNOWN and venue.state.is_open):
+    # an order that still rests is said to: one of unknown fate, and one whose cancellation got lost
+    again = order.state in (_S.UNKNOWN, _S.CANCEL_SENT) and venue.state.is_open
+    if order.venue_id is None or again:
         events.insert(0, e.OrderAccepted(now_ns, order.client_id, venue.venue_id))
-    if venue.state is _S.CANCELED:
-        events.append(e.OrderCanceled(now_ns, order.client_id, "canceled at the venue"))
-    elif venue.state is _S.REJECTED:
-        events.append(e.OrderCanceled(now_ns, order.client_id, "refused at the venue"))
+    if venue.state in (_S.CANCELED, _S.REJECTED) and order.state is not _S.REJECTED:
+        why = "canceled at the venue" if venue.state is _S.CANCELED else "refused at the venue"
+        if order.state.is_open:
+            events.append(e.OrderCanceled(now_ns, order.client_id, why, venue.filled))
     return events

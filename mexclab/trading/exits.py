@@ -18,6 +18,7 @@ from mexclab.domain.order import Order, OrderState, OrderType, client_order_id
 from mexclab.domain.snipe import Snipe, SnipeState
 
 EXIT_SPACING_NS = 500 * MILLISECOND  # between two tries to sell the rest
+LEG_TRIES = 3  # a rung that the venue keeps refusing is left to the stop and the clock
 EXIT_BOOK_AGE_NS = 90 * SECOND  # an exit never sells at a price older than this
 
 
@@ -57,21 +58,18 @@ def exit_steps(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_
         book: the newest book of its symbol, or None when there is none.
         now_ns: the venue's clock.
     """
-    if any(order.state.is_open for order in desk.entries(snipe.snipe_id)):
-        return []  # the entry may still grow; its own deadline or the venue ends it
-    open_exits = [order for order in desk.exits(snipe.snipe_id) if order.state.is_open]
-    held = desk.held(snipe.plan.symbol)
+    if any(order.is_live for order in desk.entries(snipe.snipe_id)):
+        return []  # the entry may still grow; its own type or the venue ends it
     if snipe.state is SnipeState.EXITING:
         return _sell_out(snipe, desk, market, book, now_ns)
+    exits, held = desk.exits(snipe.snipe_id), desk.held(snipe.plan.symbol)
     reference = (book.bid if book else None) or desk.entry_price(snipe.snipe_id)
-    if not open_exits and desk.exits(snipe.snipe_id) and reference and market.is_dust(held, reference):
+    if exits and not any(order.is_live for order in exits) and reference and market.is_dust(held, reference):
         return [_close(snipe, held, "ladder")]
     leave = _reason_to_leave(snipe, desk, book, now_ns)
     if leave is not None:
         return [leave]
-    if not desk.exits(snipe.snipe_id):
-        return [Place(order) for order in ladder_orders(snipe, desk, market, now_ns)]
-    return []
+    return [Place(order) for order in ladder_orders(snipe, desk, market, now_ns)]
 
 
 def stop_price(snipe: Snipe, entry_price: Decimal) -> Decimal:
@@ -95,42 +93,61 @@ def _reason_to_leave(snipe: Snipe, desk: Desk, book: Book | None, now_ns: int) -
 
 
 def ladder_orders(snipe: Snipe, desk: Desk, market: Market, now_ns: int) -> list[Order]:
-    """The take-profit limits for what is held.
+    """The take-profit limits that are missing: what each rung wants, less what rests or was sold for it.
 
-    Rungs that the venue would refuse as too small are carried into the next one, and a last rung that
-    is too small into the one before it, so that no part of the position is without an exit.
+    Rungs that the venue would refuse as too small are carried into the next one, and what is left over
+    goes to the last, so that no part of the position is without an exit. After a restart, a late fill or
+    an order that the venue dropped, only the difference is placed.
     """
-    entry, held = desk.entry_price(snipe.snipe_id), desk.held(snipe.plan.symbol)
+    entry = desk.entry_price(snipe.snipe_id)
     if entry is None:
         return []
-    wanted: list[tuple[Decimal, Decimal]] = []
-    carried, left = Decimal(0), market.whole_lots(held)
-    for rung in snipe.plan.exit.ladder:
-        price = market.limit_price(entry * (1 + rung.gain), Side.SELL)
-        quantity = min(market.whole_lots(held * rung.share + carried), left)
-        if market.is_dust(quantity, price):
-            carried += held * rung.share
+    orders = desk.exits(snipe.snipe_id)
+    held = desk.held(snipe.plan.symbol)
+    free = held - sum((order.remaining for order in orders if order.is_live), Decimal(0))
+    missing = []
+    for leg, price, wanted in _rungs(
+        snipe, market, entry, held + sum((o.filled for o in orders), Decimal(0))
+    ):
+        mine = [order for order in orders if order.leg == leg]
+        have = sum((o.filled + (o.remaining if o.is_live else 0) for o in mine), Decimal(0))
+        quantity = min(market.whole_lots(wanted - have), market.whole_lots(free))
+        if market.is_dust(quantity, price) or len(mine) >= LEG_TRIES:
             continue
-        wanted.append((price, quantity))
+        free -= quantity
+        missing.append(_exit_order(snipe, leg, len(mine) + 1, OrderType.LIMIT, (quantity, price), now_ns))
+    return missing
+
+
+def _rungs(
+    snipe: Snipe, market: Market, entry: Decimal, bought: Decimal
+) -> list[tuple[str, Decimal, Decimal]]:
+    """(leg, price, quantity) of each take-profit for all that was bought."""
+    ladder = snipe.plan.exit.ladder
+    rungs: list[tuple[str, Decimal, Decimal]] = []
+    carried, left = Decimal(0), market.whole_lots(bought)
+    for number, rung in enumerate(ladder, start=1):
+        price = market.limit_price(entry * (1 + rung.gain), Side.SELL)
+        quantity = min(market.whole_lots(bought * rung.share + carried), left)
+        if market.is_dust(quantity, price):
+            carried += bought * rung.share
+            continue
+        rungs.append((f"t{number}", price, quantity))
         carried, left = Decimal(0), left - quantity
-    whole = sum(rung.share for rung in snipe.plan.exit.ladder) == 1
-    if wanted and whole and left > 0:
-        price, quantity = wanted[-1]
-        wanted[-1] = (price, quantity + left)
-    return [
-        _exit_order(snipe, f"t{number}", 1, OrderType.LIMIT, (quantity, price), now_ns)
-        for number, (price, quantity) in enumerate(wanted, start=1)
-    ]
+    if rungs and left > 0 and sum(rung.share for rung in ladder) == 1:
+        leg, price, quantity = rungs[-1]
+        rungs[-1] = (leg, price, quantity + left)
+    return rungs
 
 
 def _sell_out(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_ns: int) -> list[Step]:
-    open_exits = [order for order in desk.exits(snipe.snipe_id) if order.state.is_open]
+    live = [order for order in desk.exits(snipe.snipe_id) if order.is_live]
     held = desk.held(snipe.plan.symbol)
-    if open_exits:
+    if live:
         resting = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
         return [
             Cancel(order.client_id, snipe.exit_why)
-            for order in open_exits
+            for order in live
             if order.state in resting and order.type is OrderType.LIMIT
         ]
     if book is None or book.bid is None or now_ns - book.at_ns > EXIT_BOOK_AGE_NS:

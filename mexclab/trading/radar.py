@@ -8,7 +8,7 @@ from mexclab.domain import events as e
 from mexclab.domain.clock import DAY
 from mexclab.domain.desk import Desk
 from mexclab.domain.listing import CalendarEntry, Listing, ListingBoard, Sighting, SymbolState
-from mexclab.errors import VenueUnavailable
+from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.ports import Calendar, Pattern, Recorder
 
 
@@ -24,6 +24,7 @@ class Radar:
         self._recorder = recorder
         self._patterns = patterns
         self._facts: dict[tuple[str, str], CalendarEntry | SymbolState] = {}
+        self._unreadable: set[str] = set()
         self.board = ListingBoard()
         self.problem = ""
         self.polled_ns: int | None = None
@@ -36,20 +37,26 @@ class Radar:
     def upcoming(self, now_ns: int) -> Iterator[Listing]:
         return (listing for listing in self.board.listings.values() if listing.open_ns > now_ns)
 
-    async def poll(self, now_ns: int, desk: Desk) -> list[e.Event]:
-        """Ask the sources once; the news, with the signals that follow from it."""
+    async def ask(self, now_ns: int) -> list[Sighting] | VenueUnavailable:
+        """Ask the sources once; everything they show now, or why they do not answer."""
         try:
             entries, states = await self._calendar.entries(), await self._calendar.states()
         except VenueUnavailable as error:
+            return error
+        # a coin may trade against several currencies: the one that most listings have comes first
+        states = sorted(states, key=lambda state: state.quote != "USDT")
+        return list(self._sightings(entries, states, now_ns))
+
+    async def take(self, seen: list[Sighting] | VenueUnavailable, now_ns: int, desk: Desk) -> list[e.Event]:
+        """Keep what is new of what the sources showed; the news, with the signals that follow from it."""
+        if isinstance(seen, VenueUnavailable):
             first = not self.problem
-            self.problem = error.message
-            text = f"the listing sources do not answer, so listings may be missed: {error.message}"
+            self.problem = seen.message
+            text = f"the listing sources do not answer, so listings may be missed: {seen.message}"
             return [e.AlertRaised(now_ns, "warning", text)] if first else []
         self.problem, self.polled_ns = "", now_ns
         fresh = [
-            s
-            for s in self._sightings(entries, states, now_ns)
-            if self._facts.get((s.source, s.key)) != s.fact
+            sighting for sighting in seen if self._facts.get((sighting.source, sighting.key)) != sighting.fact
         ]
         if fresh:
             await self._recorder.record(fresh)
@@ -72,14 +79,21 @@ class Radar:
         before = self.board.listings.get(coin_id)
         if before is None and sighting.fact.open_ns < sighting.first_seen_ns - DAY:
             return None, None
-        self.board = self.board.after(sighting)
+        try:
+            self.board = self.board.after(sighting)
+        except DomainError:
+            self._unreadable.add(coin_id)  # recorded as it came; a row that names no symbol is no listing
+            return None, None
         return before, self.board.listings[coin_id]
 
     def _tell(self, sighting: Sighting) -> Iterator[e.Event]:
         before, after = self._take(sighting)
-        if after is None:
-            return
         at_ns = sighting.first_seen_ns
+        if after is None:
+            if sighting.fact.coin_id in self._unreadable:
+                text = f"a row of the {sighting.source} names no symbol: {sighting.fact.ticker!r}"
+                yield e.AlertRaised(at_ns, "warning", text)
+            return
         if before is None:
             yield e.ListingSeen(at_ns, after.symbol, after.coin_id, after.open_ns, sighting.source)
         elif before.open_ns != after.open_ns:

@@ -19,12 +19,16 @@ async def halt(engine: Engine, by: str, why: str) -> str:
     A cancel that fails does not stop the others; it is alerted. Exits keep running.
     """
     engine.halting = True  # before the gate: a shot that is being released sees it
+    engine.halts += 1
     async with engine.gate:
         now = engine.parts.clock.now_ns()
         already = engine.desk.halt is not None
         await engine.record(e.Halted(now, by, why))
         dropped = cancelled = failed = 0
-        for order in [order for order in engine.desk.open_orders() if order.side is Side.BUY]:
+        buys = [
+            order for order in engine.desk.open_orders() if order.side is Side.BUY and order.state.is_open
+        ]
+        for order in buys:
             if engine.drop_shot(order.client_id):
                 reason = "halted before it left"
                 await engine.record(
@@ -50,6 +54,7 @@ async def resume(engine: Engine, by: str, why: str) -> str:
     Raises:
         RiskRefused: a check does not hold; every one that fails is named.
     """
+    halts = engine.halts
     async with engine.gate:
         if engine.desk.halt is None:
             return "not halted; nothing changed"
@@ -61,7 +66,7 @@ async def resume(engine: Engine, by: str, why: str) -> str:
         if reasons:
             raise RiskRefused(f"cannot resume: {'; '.join(reasons)}", breaches=reasons)
         await engine.record(e.Resumed(engine.parts.clock.now_ns(), by, why))
-        engine.halting = False
+        engine.halting = engine.halts != halts  # a newer halt waits at the gate: it stands
     return "resumed: new entries are allowed"
 
 
@@ -109,7 +114,13 @@ async def flatten(engine: Engine, by: str, why: str) -> str:
         for snipe in leaving:
             await engine.record(e.ExitDecided(now, snipe.snipe_id, "flatten", f"{by}: {why}"))
     await engine.on([])  # the exits act at once, not at the next price
-    return f"{len(leaving)} positions are being sold"
+    firing = [s for s in engine.desk.live_snipes() if s.state is SnipeState.FIRING]
+    rest = (
+        f"; {len(firing)} entries are still in flight: halt, and flatten again once they are known"
+        if firing
+        else ""
+    )
+    return f"{len(leaving)} positions are being sold{rest}"
 
 
 def _waiting(engine: Engine, snipe_id: str, wanted: str) -> Snipe:

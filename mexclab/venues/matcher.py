@@ -227,7 +227,7 @@ class Matcher:
         if outcome.status is not placed.status:
             self._move(placed, outcome.status, at_ns)
             if outcome.status in (Status.CANCELED, Status.PARTIALLY_CANCELED):
-                told.append((owner, Cancelled(client_id, _ENDED[request.type], at_ns)))
+                told.append((owner, Cancelled(client_id, _ENDED[request.type], at_ns, placed.filled)))
         return News(tuple(told), outcome.executions, placed)
 
     def cancel(self, owner: str, client_id: str, at_ns: int) -> News:
@@ -324,7 +324,7 @@ class Matcher:
     def _cancel(self, placed: Placed, why: str, at_ns: int) -> News:
         outcome = self.books[placed.symbol].cancel(placed.venue_id)
         self._move(placed, outcome.status, at_ns)
-        return News(((placed.owner, Cancelled(placed.client_id, why, at_ns)),), order=placed)
+        return News(((placed.owner, Cancelled(placed.client_id, why, at_ns, placed.filled)),), order=placed)
 
     def _move(self, placed: Placed, status: Status, at_ns: int) -> None:
         placed.status, placed.updated_ns = status, at_ns
