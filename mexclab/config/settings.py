@@ -150,7 +150,7 @@ class SnipeSettings(Group):
     deadline_s: int = Field(
         default=20, ge=1, le=3600, description="seconds after the opening to give up the entry"
     )
-    attempts: int = Field(default=6, ge=1, le=100, description="entry orders sent at most")
+    attempts: int = Field(default=6, ge=1, le=50, description="entry orders sent at most")
     attempt_spacing_ms: int = Field(
         default=250, ge=10, le=60_000, description="milliseconds between two entry attempts"
     )

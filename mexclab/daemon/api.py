@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mexclab.daemon.snapshot import Check
 from mexclab.domain.market import Symbol
@@ -28,21 +28,33 @@ STATUS: dict[type[MexclabError], int] = {
 }
 
 
+def _writable(text: str) -> str:
+    """Refuse half a character (a lone surrogate): it cannot be written down."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text holds half a character, which cannot be written down") from None
+    return text
+
+
+Words = Annotated[str, AfterValidator(_writable)]
+
+
 class Reason(BaseModel):
     """Why a person asks for it; it is journalled."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    why: str = Field(min_length=1, max_length=500, description="the reason, in a sentence")
-    by: str = Field(default="api", max_length=60, description="who asks")
+    why: Words = Field(min_length=1, max_length=500, description="the reason, in a sentence")
+    by: Words = Field(default="api", max_length=60, description="who asks")
 
 
 class Asker(BaseModel):
     """Who asks; it is journalled."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    by: str = Field(default="api", max_length=60, description="who asks")
+    by: Words = Field(default="api", max_length=60, description="who asks")
 
 
 class Answer(BaseModel):
@@ -148,9 +160,9 @@ def _reading(station: Station) -> APIRouter:
 
     @router.get("/events")
     async def events(
-        after: Annotated[int, Query(ge=0, description="entries above this sequence number")] = 0,
+        after: Annotated[int, Query(ge=0, lt=2**63, description="entries above this sequence number")] = 0,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-        snipe: Annotated[str, Query(description="only this snipe's")] = "",
+        snipe: Annotated[str, Query(pattern="^[0-9A-Za-z_-]{0,32}$", description="only this snipe's")] = "",
     ) -> dict[str, Any]:
         """Entries of the ledger, in order."""
         rows = await asyncio.to_thread(station.events, after, limit, snipe)

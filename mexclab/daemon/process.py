@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -25,10 +26,11 @@ from mexclab.daemon.chart import Chart
 from mexclab.daemon.snapshot import Check, View, snapshot
 from mexclab.daemon.tape import Tape
 from mexclab.domain import events as e
-from mexclab.domain.clock import SECOND, span
+from mexclab.domain.clock import span
 from mexclab.domain.market import Symbol
-from mexclab.errors import LedgerError, ParameterError, PortInUse
+from mexclab.errors import ConfigError, LedgerError, ParameterError, PortInUse
 from mexclab.trading import recovery, safety
+from mexclab.trading.risk import clock_breaches
 
 LEDGER_LAG_S = 2.0
 Hook = Callable[[], Awaitable[None]]
@@ -102,6 +104,10 @@ class Daemon:
                 await asyncio.sleep(0.01)
             # whoever finds this file may call: it is written when the API answers
             _write(data_folder(self.settings) / "daemon.json", self._address())
+            # a desk whose door is gone could not be halted any more: it stops instead
+            await asyncio.wait((trading, serving), return_when=asyncio.FIRST_COMPLETED)
+            if not trading.done():
+                trading.cancel()
             await trading
             why = "the time was up"
         except asyncio.CancelledError:
@@ -155,14 +161,14 @@ class Daemon:
         lag = self.assembly.ledger.lag_s()
         lag_words = f"last entry {engine.seq}, oldest waiting {lag:.1f} s"
         reading, radar = engine.clock_reading, engine.parts.radar
-        fresh = reading is not None and now - reading.measured_ns <= limits.clock_age_s * SECOND
+        wrong = "; ".join(breach.why for breach in clock_breaches(reading, limits, now))
         age = span(now - reading.measured_ns) if reading else ""
         clock_words = f"offset {span(reading.offset_ns)}, measured {age} ago" if reading else "never measured"
         unknown = engine.desk.unknown_orders()
         halt = engine.desk.halt
         return [
             Check("ledger", not self.failed and lag < LEDGER_LAG_S, self.failed or lag_words),
-            Check("venue clock", fresh, clock_words),
+            Check("venue clock", not wrong, wrong or clock_words),
             Check(
                 "listings",
                 not radar.problem and radar.polled_ns is not None,
@@ -225,6 +231,10 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise ConfigError(
+                f"{host}:{port} cannot be listened on: {error.strerror}; set MEXCLAB_API__HOST"
+            ) from error
         raise PortInUse(
             f"{host}:{port} is in use by another process; stop it, or choose another port "
             "with MEXCLAB_API__PORT (0 takes any free one)",
@@ -236,20 +246,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 def make_token(path: Path) -> str:
     """The API's token: made at the first start, readable by its owner only, kept afterwards."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    known = path.read_text().strip() if path.exists() else ""
+    if known:
         path.chmod(0o600)
-        return path.read_text().strip()
+        return known
     token = secrets.token_urlsafe(32)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+    _write(path, token + "\n")
     return token
 
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.chmod(0o600)
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)

@@ -16,7 +16,7 @@ from mexclab.config import LimitSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.market import Book, Market, Symbol
+from mexclab.domain.market import Book, Market, Side, Symbol
 from mexclab.domain.order import Order, OrderState
 from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, TradeSeen
 from mexclab.domain.snipe import Snipe, SnipeState
@@ -136,11 +136,21 @@ class Engine:
             if isinstance(event, e.OrderLost):
                 text = f"{event.client_id} is of unknown fate ({event.why}); its symbol is frozen"
                 await self.record(e.AlertRaised(event.at_ns, "critical", text, e.correlation(event)))
+            if isinstance(event, e.OrderRejected):
+                await self._complain(event)
             if isinstance(event, e.OrderAccepted):
                 order = self.desk.orders[event.client_id]
                 if order.cancel_ns is not None and order.state is OrderState.ACCEPTED:
                     await self.cancel(order, "asked for before it was acknowledged")
         return {e.correlation(event) for event in news}
+
+    async def _complain(self, refusal: e.OrderRejected) -> None:
+        """Alert when the venue keeps refusing to let us out: at the first, second, fourth ... time."""
+        order = self.desk.orders[refusal.client_id]
+        refused = sum(1 for o in self.desk.exits(order.snipe_id) if o.state is OrderState.REJECTED)
+        if order.side is Side.SELL and refused & (refused - 1) == 0:
+            text = f"exit {order.client_id} was refused ({order.why}); refused so far: {refused}"
+            await self.record(e.AlertRaised(refusal.at_ns, "critical", text, order.snipe_id))
 
     async def _see(self, book: Book) -> None:
         self.books[book.symbol] = book

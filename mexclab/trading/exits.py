@@ -17,7 +17,7 @@ from mexclab.domain.market import Book, Market, Side
 from mexclab.domain.order import Order, OrderState, OrderType, client_order_id
 from mexclab.domain.snipe import Snipe, SnipeState
 
-EXIT_SPACING_NS = 500 * MILLISECOND  # between two tries to sell the rest
+EXIT_SPACING_NS = 500 * MILLISECOND  # between two tries to sell the rest; doubled by each refusal
 LEG_TRIES = 3  # a rung that the venue keeps refusing is left to the stop and the clock
 EXIT_BOOK_AGE_NS = 90 * SECOND  # an exit never sells at a price older than this
 
@@ -155,7 +155,8 @@ def _sell_out(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_n
     if market.is_dust(held, book.bid):
         return [_close(snipe, held, snipe.exit_why)]
     tries = [order for order in desk.exits(snipe.snipe_id) if order.leg == "x"]
-    if tries and now_ns - tries[-1].decided_ns < EXIT_SPACING_NS:
+    refused = sum(1 for order in tries if order.state is OrderState.REJECTED)
+    if tries and now_ns - tries[-1].decided_ns < EXIT_SPACING_NS * 2 ** min(refused, 6):
         return []
     floor = market.limit_price(book.bid * (1 - market.market_band), Side.SELL)
     quantity = market.whole_lots(held)

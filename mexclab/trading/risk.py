@@ -181,11 +181,15 @@ def _losses(_intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) ->
 
 
 def _facts(_intent: Intent, _desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
-    clock = facts.clock
+    yield from clock_breaches(facts.clock, limits, facts.now_ns)
+
+
+def clock_breaches(clock: ClockReading | None, limits: LimitSettings, now_ns: int) -> Iterator[Breach]:
+    """What is wrong with the venue's clock as we know it; the health report asks the same."""
     if clock is None:
         yield Breach("clock_unknown", "unknown", "known", "the venue's clock has not been measured")
         return
-    age = facts.now_ns - clock.measured_ns
+    age = now_ns - clock.measured_ns
     if age > limits.clock_age_s * SECOND:
         why = f"the venue's clock was measured {span(age)} ago; at most {limits.clock_age_s} s are allowed"
         yield Breach("clock_age_s", span(age), f"{limits.clock_age_s} s", why)
