@@ -16,7 +16,7 @@ import pytest
 from tests.daemon.conftest import Running
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # these stay up until they are stopped; other tests start them for real
 STAY_UP = {"trade", "demo", "lab", "dash"}
