@@ -170,8 +170,14 @@ class SimulatedMarket:
         mid = _mid(stage, age_ns)
         bids, asks = self._quotes(stage, spot, mid)
         news += self.matcher.requote(stage.market.symbol, "maker", bids, asks, at_ns)
+        taken: list[Happening] = []
         for side, quote in self._takers(stage, spot, mid, _stride_ns(age_ns) / SECOND):
-            news += self._take(stage, side, quote, at_ns)
+            taken += self._take(stage, side, quote, at_ns)
+        if (
+            taken
+        ):  # the maker fills up what was taken: a step stands for seconds, in which it would have long ago
+            news += taken
+            news += self.matcher.requote(stage.market.symbol, "maker", bids, asks, at_ns)
         stage.mid = mid
         stage.next_ns = at_ns + _stride_ns(age_ns)
         news.append(self._book(stage, at_ns))
