@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 import time
 import webbrowser
@@ -24,7 +25,7 @@ from mexclab.daemon.main import VERSION
 from mexclab.daemon.process import Daemon
 from mexclab.demo_report import Report, report, written_up
 from mexclab.domain.clock import DAY, MINUTE, SECOND, written
-from mexclab.errors import JobFailed, MexclabError
+from mexclab.errors import JobFailed, MexclabError, ParameterError
 from mexclab.runtime.clock import Pace, ScaledClock, Stretch
 from mexclab.runtime.observe import configure
 from mexclab.trading import recovery
@@ -82,6 +83,8 @@ def play(settings: Settings, wishes: Wishes) -> None:
     Raises:
         MexclabError: what went wrong, in one sentence; the exit code is the error's.
     """
+    if not math.isfinite(wishes.seconds):
+        raise ParameterError(f"--seconds {wishes.seconds} is not a length of time; 70 is the default")
     settings = demo_settings(settings, wishes)
     configure("json" if wishes.as_json else settings.log.format, "WARNING" if not wishes.as_json else "ERROR")
     progress = _prepare(settings, wishes)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(400)
+
 SECONDS = "12"
 
 
@@ -36,7 +38,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def played(folder: Path, *more: str) -> dict[str, object]:
     done = subprocess.run(
-        command(*more), env=environment(folder), capture_output=True, text=True, timeout=170
+        command(*more), env=environment(folder), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.strip().splitlines()) == 1, (

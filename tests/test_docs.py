@@ -15,6 +15,8 @@ import pytest
 
 from tests.daemon.conftest import Running
 
+pytestmark = pytest.mark.timeout(400)
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -78,14 +80,14 @@ def test_a_documented_command_works(path: Path, words: list[str], desk: tuple[Ru
         words = [*words, "--help"]
     done = subprocess.run(
         [sys.executable, "-m", "mexclab.cli", *words],
-        cwd=work, env=running.environment(), capture_output=True, text=True, timeout=150,
+        cwd=work, env=running.environment(), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, f"{path.name}: mexclab {' '.join(words)}\n{done.stderr[-1500:]}"
 
 
 def test_the_readme_session_runs_as_written(data_folder: Path) -> None:
     code = next(body for kind, body in FENCE.findall((ROOT / "README.md").read_text()) if kind == "python")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "edge" in done.stdout
 
