@@ -54,7 +54,7 @@ def address_in(folder: Path) -> Address:
     Raises:
         DaemonUnreachable: no daemon left its address here, or the address cannot be read.
     """
-    if not (folder / "daemon.json").exists() and (folder / DEMO / "daemon.json").exists():
+    if not _lives(folder) and _lives(folder / DEMO):
         folder = folder / DEMO
     place = folder / "daemon.json"
     try:
@@ -70,6 +70,17 @@ def address_in(folder: Path) -> Address:
             file=str(place),
         ) from None
     return Address(str(url).rstrip("/"), token)
+
+
+def _lives(folder: Path) -> bool:
+    """Whether the process that left its address here is still there; a killed one leaves a stale file."""
+    try:
+        os.kill(int(json.loads((folder / "daemon.json").read_text(encoding="utf-8"))["pid"]), 0)
+    except PermissionError:
+        return True  # somebody else's process
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
 
 
 def unreachable(address: Address, lost: Exception) -> DaemonUnreachable:

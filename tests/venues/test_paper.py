@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -154,6 +155,20 @@ async def test_an_order_that_has_not_arrived_moves_no_balance(account: Callable[
     fills = await desk.venue.fills(SCRIPT.symbol, 0)
     assert after["USDT"].total == before["USDT"].total - sum(fill.value + fill.fee for fill in fills)
     assert after[SCRIPT.symbol.base].total == sum(fill.quantity for fill in fills) > 0
+
+
+async def test_an_order_meets_the_book_of_its_arrival_however_late_we_look(
+    account: Callable[..., Account],
+) -> None:
+    looks, looked_away = account(), account()
+    for desk in (looks, looked_away):
+        await desk.live(OPEN + 2900 * MILLISECOND)
+        desk.venue.submit(entry())
+    await looked_away.clock.sleep_until(OPEN + MINUTE)
+    for desk in (looks, looked_away):
+        await desk.live(OPEN + MINUTE + 1)
+    assert await looked_away.holds() == await looks.holds()
+    assert (await looks.holds())[2]
 
 
 async def test_twice_the_latency_is_twice_the_way(account: Callable[..., Account]) -> None:
@@ -320,8 +335,9 @@ async def test_every_request_is_in_the_journal_with_the_moment_of_its_arrival(
     await with_a_history(desk)
     terms, *requests = [json.loads(line) for line in journal(desk).read_text().splitlines()]
     assert terms["seed"] == SEED
-    assert [(request["do"], request["client_id"]) for request in requests][0] == ("submit", "ace-b-1")
-    assert [(request["do"], request["client_id"]) for request in requests][-1] == ("cancel", "ace-t-2")
+    asked = [(request["do"], request["client_id"]) for request in requests]
+    assert asked[0] == ("submit", "ace-b-1")
+    assert asked[-1] == ("cancel", "ace-t-2")
     arrivals = [request["at_ns"] for request in requests]
     assert arrivals == sorted(arrivals)
     assert len(arrivals) == 4
@@ -343,7 +359,7 @@ async def test_a_venue_without_memory_writes_nothing(tmp_path: Path, monkeypatch
     desk.venue.submit(entry())
     heard = await desk.live(START + 2 * SECOND)
     assert [news.code for _, news in heard if isinstance(news, Refused)] == [10007]
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []
 
 
 async def test_in_one_process_there_is_one_clock(account: Callable[..., Account]) -> None:
