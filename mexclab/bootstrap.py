@@ -135,7 +135,12 @@ def verify_ledger(settings: Settings) -> str:
 
     Raises:
         LedgerCorrupt: names the first entry that does not hold.
+        ConfigError: there is no ledger here; looking must not create one.
     """
+    if settings.ledger.url is None and not (settings.data / "postgres").exists():
+        demo = settings.data / "demo"
+        hint = f" (a demo keeps its own: MEXCLAB_DATA={demo})" if (demo / "postgres").exists() else ""
+        raise ConfigError(f"there is no ledger in {settings.data}{hint}")
     database = _database(settings)
     try:
         verified = PostgresLedger.open(database, writer=False).verify()

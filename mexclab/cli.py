@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,7 +44,10 @@ def main() -> None:
 def _settings(config: Path | None = None) -> Settings:
     from mexclab.config import load_settings
 
-    return load_settings(config).settings
+    loaded = load_settings(config)
+    if loaded.file is not None:
+        os.environ["MEXCLAB_CONFIG"] = str(loaded.file.absolute())  # servers and kernels read the same file
+    return loaded.settings
 
 
 def _observed(config: Path | None = None) -> Settings:
@@ -65,9 +69,9 @@ def trade(config: ConfigFile = None) -> None:
 @app.command()
 def demo(
     seed: Annotated[
-        int, typer.Option(min=0, help="The same seed gives the same day and the same profit.")
-    ] = 7,
-    seconds: Annotated[float, typer.Option(min=5, help="Wall seconds for the whole day.")] = 70,
+        int | None, typer.Option(min=0, help="Same seed, same day, same profit; default 7.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=5, max=86_400, help="Wall seconds for the whole day.")] = 70,
     headless: Annotated[bool, typer.Option("--headless", help="No dashboard, no browser.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one JSON object on standard output.")

@@ -1,4 +1,4 @@
-"""``mexclab demo``: a day of simulated listings in about ninety seconds, on everything that is real.
+"""``mexclab demo``: a day of simulated listings in about seventy seconds, on everything that is real.
 
 The daemon, the ledger, the matching core, the dashboard and the papermill run are the ones that trade;
 only the market is simulated and time is accelerated.
@@ -25,23 +25,24 @@ from mexclab.daemon.main import VERSION
 from mexclab.daemon.process import Daemon
 from mexclab.demo_report import Report, report, written_up
 from mexclab.domain.clock import DAY, MINUTE, SECOND, written
-from mexclab.errors import JobFailed, MexclabError, ParameterError
+from mexclab.errors import ConfigError, MexclabError, ParameterError
 from mexclab.runtime.clock import Pace, ScaledClock, Stretch
 from mexclab.runtime.observe import configure
 from mexclab.trading import recovery
-from mexclab.venues.simulator.scenario import ListingScript, listing_day_script
+from mexclab.venues.simulator.scenario import FIRST_DAY, ListingScript, listing_day_script
 
-DAY_PLAYED = 20_600  # days after the epoch: 2026-05-27; a fixed day, so that a seed means the same for ever
+DAY_PLAYED = FIRST_DAY  # a fixed day, so that a seed means the same for ever
 BEFORE_NS, MOMENT_NS, AFTER_NS = 75 * SECOND, 25 * SECOND, 34 * MINUTE
 SHARES = (0.25, 0.45, 0.30)  # of the wall time: the openings, the positions, everything else
+DEFAULT_SEED = 7
 LONGEST_GAP_NS = 5 * MINUTE  # venue time that an interrupted demo misses at most
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a person asked for on the command line."""
+    """What a person asked for on the command line; ``seed`` None is an interrupted demo's, else 7."""
 
-    seed: int = 7
+    seed: int | None = None
     seconds: float = 70
     headless: bool = False
     as_json: bool = False
@@ -85,11 +86,11 @@ def play(settings: Settings, wishes: Wishes) -> None:
     """
     if not math.isfinite(wishes.seconds):
         raise ParameterError(f"--seconds {wishes.seconds} is not a length of time; 70 is the default")
-    settings = demo_settings(settings, wishes)
+    settings = demo_settings(settings)
     configure("json" if wishes.as_json else settings.log.format, "WARNING" if not wishes.as_json else "ERROR")
     progress = _prepare(settings, wishes)
     wishes = replace(wishes, seed=progress.seed, seconds=progress.seconds)
-    scripts = listing_day_script(DAY_PLAYED, wishes.seed)
+    scripts = listing_day_script(DAY_PLAYED, progress.seed)
     pace = pace_of(scripts, wishes.seconds)
     server = _dashboard(settings) if not wishes.headless else None
     try:
@@ -101,7 +102,7 @@ def play(settings: Settings, wishes: Wishes) -> None:
         typer.echo(json.dumps(done.to_json()))
 
 
-def demo_settings(settings: Settings, wishes: Wishes) -> Settings:
+def demo_settings(settings: Settings) -> Settings:
     """The person's settings with what makes a demo of them: its own folder and port, arming by itself."""
     return settings.model_copy(
         update={
@@ -110,7 +111,6 @@ def demo_settings(settings: Settings, wishes: Wishes) -> Settings:
             "ledger": settings.ledger.model_copy(update={"url": None}),
             "api": settings.api.model_copy(update={"port": 0}),
             "snipe": settings.snipe.model_copy(update={"auto_arm": True}),
-            "paper": settings.paper.model_copy(update={"seed": wishes.seed}),
         }
     )
 
@@ -120,13 +120,19 @@ def _prepare(settings: Settings, wishes: Wishes) -> Progress:
     data_folder(settings)
     known = _read_progress(settings.data)
     if known is not None and not known.finished and not wishes.fresh:
+        if wishes.seed not in (None, known.seed):
+            raise ConfigError(
+                f"an interrupted demo of seed {known.seed} is here; --fresh starts seed {wishes.seed}, "
+                "without --seed the interrupted one goes on"
+            )
         _say(
             wishes,
             f"going on with the demo that was interrupted at {written(known.venue_ns)} (--fresh starts anew)",
         )
         return known
     _clear(settings)
-    return Progress(wishes.seed, wishes.seconds, 0, 0, finished=False)
+    seed = DEFAULT_SEED if wishes.seed is None else wishes.seed
+    return Progress(seed, wishes.seconds, 0, 0, finished=False)
 
 
 def _read_progress(folder: Path) -> Progress | None:
@@ -173,7 +179,7 @@ class _Stage:
 
     async def run(self, progress: Progress) -> Report:
         clock = self._clock(progress)
-        show = Show(clock, self.pace.stretches[0].start_ns, self.wishes.seed)
+        show = Show(clock, self.pace.stretches[0].start_ns, progress.seed)
         assembly = assemble(self.settings, show, VERSION)
         try:
             daemon = Daemon(self.settings, assembly)
@@ -237,8 +243,9 @@ class _Stage:
 
         try:
             job = await asyncio.to_thread(run_pipeline, "snipe_post_mortem", {}, self.settings)
-        except JobFailed as error:
-            raise MexclabError(f"the day was played, but it could not be written up: {error}") from error
+        except MexclabError as error:
+            typer.echo(f"mexclab: the day was played, but it could not be written up: {error}", err=True)
+            return done
         _say(self.wishes, f"written up in {job.seconds:.0f} s: {job.html or job.output}")
         return done
 
@@ -264,7 +271,7 @@ class _Teller:
     def keep(self, finished: bool = False) -> None:
         self._finished = self._finished or finished
         wishes, now = self._wishes, self._clock.now_ns()
-        progress = Progress(wishes.seed, wishes.seconds, now, time.time_ns(), self._finished)
+        progress = Progress(wishes.seed or 0, wishes.seconds, now, time.time_ns(), self._finished)
         _write_progress(self._folder, progress)
 
     async def beat(self) -> None:

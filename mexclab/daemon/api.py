@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -45,7 +46,7 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    why: Words = Field(min_length=1, max_length=500, description="the reason, in a sentence")
+    why: Words = Field(min_length=1, max_length=2000, description="the reason, in a sentence")
     by: Words = Field(default="api", max_length=60, description="who asks")
 
 
@@ -97,6 +98,7 @@ def build(station: Station) -> FastAPI:
         redoc_url=None,
     )
     app.add_exception_handler(MexclabError, _refused)
+    app.add_exception_handler(RequestValidationError, _unreadable)
     app.include_router(_health(station))
     app.include_router(_reading(station))
     app.include_router(_acts(station))
@@ -111,6 +113,12 @@ def build(station: Station) -> FastAPI:
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
     return JSONResponse({"error": type(error).__name__, "message": str(error)}, status)
+
+
+async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    words = [f"{'.'.join(str(part) for part in p['loc'][1:]) or 'body'}: {p['msg']}" for p in problems]
+    return JSONResponse({"error": "ParameterError", "message": "; ".join(words)}, 422)
 
 
 def _known(token: str, header: str | None) -> bool:

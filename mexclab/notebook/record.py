@@ -16,6 +16,7 @@ from mexclab.domain.clock import DAY
 from mexclab.domain.events import Event, ListingSeen, ListingStateSeen, OpeningMoved
 from mexclab.domain.listing import CalendarEntry, Listing, ListingBoard, Postponement, Sighting, Triple
 from mexclab.errors import DaemonUnreachable
+from mexclab.notebook.address import DEMO
 from mexclab.notebook.desk import DeskClient, RecordedEvent
 from mexclab.store.codec import decode
 from mexclab.store.ledger import PostgresLedger
@@ -68,6 +69,8 @@ def read(settings: Settings, after: int = 0, snipe: str | None = None) -> Record
         return Record(
             tuple((row.seq, decode(row.kind, json.dumps(row.body))) for row in rows), (), "the daemon"
         )
+    if not has_ledger(settings):
+        settings = settings.model_copy(update={"data": settings.data / DEMO})
     if not has_ledger(settings):
         return Record()
     with _database(settings) as postgres:

@@ -46,7 +46,7 @@ PASSED_ON = frozenset({
     "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_TOKEN", "IPYTHONDIR",
     "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE",
     "NUMBER_OF_PROCESSORS", "OMP_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_CACHE_DIR", "MPLCONFIGDIR",
-    "JUPYTER_PATH", "MEXCLAB_DATA",
+    "JUPYTER_PATH", "MEXCLAB_DATA", "MEXCLAB_CONFIG",
 })  # fmt: skip
 """The only variables that a server, and so every kernel, is given: a list of keys to keep out would
 one day miss one."""
@@ -151,7 +151,8 @@ def check_port(port: int) -> None:
         except OSError as wrong:
             if wrong.errno == errno.EADDRINUSE:
                 raise PortInUse(
-                    f"Port {port} on {HOST} is in use. Stop what listens there or name another with --port.",
+                    f"Port {port} on {HOST} is in use. Stop what listens there, or set MEXCLAB_DASH__PORT "
+                    "(dashboards) or MEXCLAB_DASH__LAB_PORT (JupyterLab).",
                     port=port,
                 ) from None
             raise ConfigError(f"Port {port} on {HOST} cannot be used: {wrong.strerror}.", port=port) from None

@@ -12,9 +12,10 @@ import structlog
 MASK = "********"
 _SECRET_KEY = re.compile(r"(?i)(token|secret|password|passwd|api_?key|authorization|signature|listen_?key)")
 _SECRET_TEXT = re.compile(
-    r"(?i)(bearer\s+|(?:token|secret|password|api_?key|signature|listenkey)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;]+"
+    r"(?i)((?:bearer|basic)\s+|(?:token|secret(?:_key)?|passw(?:or)?d|api[_-]?key|authorization|signature"
+    r"|listen_?key)[\"']?\s*[=:]\s*[\"']?(?:bearer\s+|basic\s+)?)[^\s\"'&,;]+"
 )
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]+:)[^\s@]+(@)")
+_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s/]+(@)")
 
 
 def redact(value: Any, key: str = "") -> Any:
@@ -25,9 +26,13 @@ def redact(value: Any, key: str = "") -> Any:
         return _URL_PASSWORD.sub(rf"\1{MASK}\2", _SECRET_TEXT.sub(rf"\1{MASK}", value))
     if isinstance(value, dict):
         return {name: redact(item, str(name)) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(redact(item) for item in value)
-    return value
+    if isinstance(value, tuple):
+        return tuple(redact(item) for item in value)
+    if isinstance(value, list | set | frozenset):
+        return [redact(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))  # whatever else is logged is logged as text, so that its text can be judged
 
 
 def _redacted(_logger: Any, _name: str, entry: Any) -> Any:

@@ -164,7 +164,7 @@ def _ordered(good: pl.DataFrame, plan: ImportPlan) -> tuple[pl.DataFrame, int]:
         row = bars.filter(repeated()).sort("row").row(0, named=True)
         raise ImportRefused(
             f"{row['symbol']} repeats the bar of {row['ts']:%Y-%m-%d %H:%M} UTC in row {row['row']:,}; "
-            f"{repeats:,} exact repeats in all. Pass fix='dedupe' to drop them",
+            f"{repeats:,} exact repeats in all. Allow dropping them with --fix dedupe (fix='dedupe')",
             row=row["row"],
             rows=repeats,
         )
@@ -178,7 +178,8 @@ def _refuse_backwards(good: pl.DataFrame) -> None:
         row = behind.row(0, named=True)
         raise ImportRefused(
             f"times of {row['symbol']} run backwards at row {row['row']:,} ({row['ts']:%Y-%m-%d %H:%M} UTC), "
-            f"{behind.height:,} rows in all. Pass fix='sort' if the file is whole, such as newest first",
+            f"{behind.height:,} rows in all. If the file is whole, such as newest first, allow sorting "
+            "with --fix sort (fix='sort')",
             row=row["row"],
             rows=behind.height,
         )

@@ -125,7 +125,8 @@ def _about_columns(missing: Sequence[str], present: Sequence[str]) -> str:
     said = f"missing columns: {', '.join(missing)}; present: {', '.join(present) or 'none'}"
     if present and all(re.fullmatch(r"[\d.eE+\-]+(_duplicated_\d+)?", name.strip()) for name in present):
         return f"{said}. The first line holds numbers: add a header line"
-    return f"{said}. Name them with columns={{'{missing[0]}': 'THEIR NAME'}}"
+    how = "--column NAME=COLUMN, such as --column ts='Open time' (columns={'ts': 'Open time'})"
+    return f"{said}. Name them with {how}"
 
 
 def spelled(symbol: str) -> str:
@@ -155,6 +156,6 @@ def symbol_from_path(path: Path) -> str:
             continue
     raise ImportRefused(
         f"no symbol column, and the file name {path.name!r} does not tell the symbol; "
-        "name the file like BTCUSDT-1m.csv or pass symbol=",
+        "name the file like BTCUSDT-1m.csv or give --symbol (symbol=)",
         path=str(path),
     )

@@ -125,13 +125,16 @@ def recognised_interval(rows: pl.DataFrame, plan: ImportPlan) -> tuple[str, str]
         .median()
     )
     if not isinstance(step_ns, int | float):
-        raise ImportRefused("too few bars to tell their interval; pass interval=, such as interval='1m'")
+        raise ImportRefused(
+            "too few bars to tell their interval; give it with --interval 1m (interval='1m'); "
+            "if the times look odd, see --time-unit"
+        )
     for name, length in INTERVAL_MS.items():
         if step_ns == length * NS_PER["ms"]:
             return name, f"{name}, the median step"
     raise ImportRefused(
         f"the median step between bars is {step_ns / NS_PER['s']:g} s, which is none of "
-        f"{', '.join(INTERVAL_MS)}; if the file skips quiet bars, pass interval=",
+        f"{', '.join(INTERVAL_MS)}; if the file skips quiet bars, give --interval (interval=)",
         step_ns=step_ns,
     )
 

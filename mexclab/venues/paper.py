@@ -232,17 +232,13 @@ class _Journal:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "journal.jsonl"
         if path.exists() and path.stat().st_size:
-            lines = path.read_text(encoding="utf-8").splitlines()
             try:
-                known = json.loads(lines[0])
-                terms = PaperTerms(**{
-                    name: Decimal(value) if isinstance(getattr(terms, name), Decimal) else value
-                    for name, value in known.items()
-                })  # fmt: skip
-            except (ValueError, TypeError) as error:
-                raise VenueUnavailable(
-                    f"the paper venue's memory {path} cannot be read; move it away to begin a new account"
-                ) from error
+                known = json.loads(path.read_text(encoding="utf-8").split("\n", 1)[0])
+                terms = PaperTerms(
+                    **{name: _read_term(name, known[name], terms) for name in PaperTerms.__slots__}
+                )
+            except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+                raise _unreadable(path) from error
             return cls(path, terms)
         journal = cls(path, terms)
         journal.write({name: _plain(getattr(terms, name)) for name in PaperTerms.__slots__})
@@ -252,11 +248,18 @@ class _Journal:
         """The requests so far; a last line that a crash cut short never took effect and is left out."""
         requests = []
         lines = self.path.read_text(encoding="utf-8").split("\n")[1:]
-        for line in lines:
+        last = max((number for number, line in enumerate(lines) if line), default=-1)
+        for number, line in enumerate(lines[: last + 1]):
             try:
-                requests.append(json.loads(line))
-            except ValueError:
-                break
+                request = json.loads(line)
+                if not {"do", "client_id", "at_ns"} <= set(request):
+                    raise ValueError("a request without its parts")
+            except (ValueError, TypeError) as error:
+                if number == last:
+                    break  # cut short by a crash: it never took effect
+                self._file.close()
+                raise _unreadable(self.path) from error
+            requests.append(request)
         whole = "\n".join([json.dumps({n: _plain(getattr(self.terms, n)) for n in PaperTerms.__slots__})] + [
             json.dumps(request) for request in requests
         ]) + "\n"  # fmt: skip
@@ -275,6 +278,20 @@ class _Journal:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _read_term(name: str, value: Any, model: PaperTerms) -> Any:
+    kind = type(getattr(model, name))
+    read = Decimal(value) if kind is Decimal and isinstance(value, str) else value
+    if not isinstance(read, kind) or isinstance(read, bool):
+        raise TypeError(f"{name} is no {kind.__name__}")
+    return read
+
+
+def _unreadable(path: Path) -> VenueUnavailable:
+    return VenueUnavailable(
+        f"the paper venue's memory {path} cannot be read; move it away to begin a new account", path=str(path)
+    )
 
 
 def _plain(value: object) -> object:

@@ -63,7 +63,8 @@ def test_a_wrong_body_is_refused_with_a_reason_and_halts_nothing(
     with shared_daemon.client() as client:
         answer = client.post("/halt", json=body)
         assert answer.status_code == 422
-        assert answer.json()["detail"]
+        assert answer.json()["error"] == "ParameterError"
+        assert answer.json()["message"]
         assert client.get("/snapshot").json()["halt"] is None
 
 

@@ -112,7 +112,7 @@ def test_a_refusal_carries_the_daemons_own_sentence(url: str, client_of: ClientO
 
 
 def test_a_reason_that_the_daemon_does_not_take_is_told_in_words(url: str, client_of: ClientOf) -> None:
-    with pytest.raises(DeskError, match=r"does not take /halt.*at least 1 character"):
+    with pytest.raises(DeskError, match=r"why: .*at least 1 character"):
         client_of(url).halt("")
 
 

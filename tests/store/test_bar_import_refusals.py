@@ -208,7 +208,7 @@ def test_columns_of_a_type_that_cannot_be_a_time_or_number_are_refused(tmp_path:
 
 
 def test_a_file_name_that_tells_no_symbol_asks_for_one(tmp_path: Path, lake: Lake) -> None:
-    assert "pass symbol=" in refusal(file_of(bars(), tmp_path / "prices.csv"), lake)
+    assert "--symbol (symbol=)" in refusal(file_of(bars(), tmp_path / "prices.csv"), lake)
 
 
 def test_one_symbol_given_for_a_file_of_several_is_refused(tmp_path: Path, lake: Lake) -> None:

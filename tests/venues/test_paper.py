@@ -366,3 +366,21 @@ async def test_in_one_process_there_is_one_clock(account: Callable[..., Account]
     desk = account(now_ns=START + DAY // 1000)
     reading = await desk.venue.clock_reading()
     assert (reading.offset_ns, reading.error_ns, reading.measured_ns) == (0, 0, desk.clock.now_ns())
+
+
+@pytest.mark.parametrize("first", ["[]", '{"colour": 1}', '{"quote_balance": "abc"}'])
+def test_terms_that_are_no_terms_are_one_clear_sentence(tmp_path: Path, first: str) -> None:
+    (tmp_path / "journal.jsonl").write_text(first + "\n")
+    with pytest.raises(VenueUnavailable, match="move it away"):
+        PaperVenue(ManualClock(START), TERMS, tmp_path)
+
+
+@pytest.mark.parametrize("line", ["12", "{}", "garb"])
+def test_damage_before_the_last_line_of_a_journal_loses_nothing_silently(tmp_path: Path, line: str) -> None:
+    PaperVenue(ManualClock(START), TERMS, tmp_path).close()
+    path = tmp_path / "journal.jsonl"
+    whole = path.read_text() + line + '\n{"do": "cancel", "client_id": "x", "at_ns": 1}\n'
+    path.write_text(whole)
+    with pytest.raises(VenueUnavailable, match="move it away"):
+        PaperVenue(ManualClock(START), TERMS, tmp_path)
+    assert path.read_text() == whole

@@ -21,6 +21,7 @@ from mexclab.domain.market import Market, Symbol
 
 FIRST_OPENING_NS = 6 * HOUR
 LAST_OPENING_NS = 22 * HOUR
+FIRST_DAY = 20_600  # 2026-05-27, the day that the demo plays
 QUIET_NS = 70 * MINUTE  # two openings are at least this far apart
 LATE_LEAD_NS = 100 * MINUTE
 COMMON_GAP = math.log(
@@ -130,6 +131,8 @@ def listing_day_script(day: int, seed: int, quote: str = "USDT") -> tuple[Listin
     for place, fate in enumerate(FATES):
         opening = start + FIRST_OPENING_NS + place * QUIET_NS + int(offsets[place]) // 5 * 5 * MINUTE
         name, ticker = NAMES[int(names[place])]
+        if day != FIRST_DAY:  # a name lists once: on other days it carries the day
+            name, ticker = f"{name} {day % 1000}", f"{ticker}{day % 1000}"
         scripts.append(_script(fate, opening, (name, ticker, quote), rng))
     return tuple(scripts)
 
