@@ -181,8 +181,9 @@ def test_the_correlation_is_kept_on_every_line_of_its_work_and_on_no_other() -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "redis://:tops3cret@host/0", "postgresql://u:tops3cret@ss@h/db", "secret_key=tops3cret", "api-key: tops3cret",
-        "passwd=tops3cret", "listen_key=tops3cret", "Authorization: Basic tops3cret", "token=Bearer tops3cret",
+        "redis://:tops3cret@host/0", "postgresql://u:tops3cret@ss@h/db", "secret_key=tops3cret",
+        "api-key: tops3cret", "passwd=tops3cret", "listen_key=tops3cret", "Authorization: Basic tops3cret",
+        "token=Bearer tops3cret",
     ],
 )  # fmt: skip
 def test_the_usual_ways_to_write_a_secret_are_all_masked(text: str) -> None:
