@@ -55,7 +55,7 @@ plans = st.builds(
     lambda start, length, **rest: Plan(not_before_ns=start, deadline_ns=start + length, **rest),
     start=st.integers(0, 2**62),
     length=st.integers(1, 2**61),
-    snipe_id=ids,
+    snipe_id=st.from_regex(r"\A[0-9a-zA-Z_-]{1,20}\Z"),
     signal_id=ids,
     symbol=symbols,
     budget_quote=amounts,
