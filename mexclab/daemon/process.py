@@ -28,7 +28,7 @@ from mexclab.daemon.tape import Tape
 from mexclab.domain import events as e
 from mexclab.domain.clock import span
 from mexclab.domain.market import Symbol
-from mexclab.errors import ConfigError, LedgerError, ParameterError, PortInUse
+from mexclab.errors import ConfigError, DeskError, LedgerError, ParameterError, PortInUse
 from mexclab.trading import recovery, safety
 from mexclab.trading.risk import clock_breaches
 
@@ -90,6 +90,7 @@ class Daemon:
         trading = asyncio.create_task(work)
         loop = asyncio.get_running_loop()
         asked: list[str] = []
+        doorless = False
 
         def stop(name: str) -> None:
             asked.append(name)
@@ -107,11 +108,12 @@ class Daemon:
             # a desk whose door is gone could not be halted any more: it stops instead
             await asyncio.wait((trading, serving), return_when=asyncio.FIRST_COMPLETED)
             if not trading.done():
+                doorless = True
                 trading.cancel()
             await trading
             why = "the time was up"
         except asyncio.CancelledError:
-            why = f"asked to by {asked[0]}" if asked else "cancelled"
+            why = "the API server ended" if doorless else f"asked to by {asked[0]}" if asked else "cancelled"
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -120,6 +122,8 @@ class Daemon:
             await serving
         with contextlib.suppress(LedgerError):
             await self.engine.record(e.DaemonStopped(self.engine.parts.clock.now_ns(), why))
+        if doorless:
+            raise DeskError("the API server ended, so the desk stopped: nobody could have halted it")
         if asked:
             raise KeyboardInterrupt
 
