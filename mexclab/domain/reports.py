@@ -71,8 +71,41 @@ class TradeSeen:
     trade: Trade
 
 
+@dataclass(frozen=True, slots=True)
+class ShotTimed:
+    """When one order went through its phases, on the venue's clock; ``acked_ns`` None: no answer came."""
+
+    client_id: str
+    scheduled_ns: int
+    released_ns: int
+    written_ns: int
+    acked_ns: int | None
+    transmissions: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSeen:
+    """A payload is not what the wire's description says; ``what`` is the difference, in a sentence."""
+
+    endpoint: str
+    field: str
+    what: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedNews:
+    """A source of news was lost, came back, or had to begin anew; ``what`` says so in a sentence."""
+
+    source: str
+    what: str
+    at_ns: int
+    degraded: bool
+
+
 Report: TypeAlias = Accepted | Refused | Lost | Traded | Cancelled
-Happening: TypeAlias = Report | BookSeen | TradeSeen
+Notice: TypeAlias = ShotTimed | DriftSeen | FeedNews
+Happening: TypeAlias = Report | Notice | BookSeen | TradeSeen
 
 
 @dataclass(frozen=True, slots=True)
