@@ -32,6 +32,10 @@ class Clock(Protocol):
 class Exchange(Protocol):
     """An account on a venue. ``submit`` and ``cancel`` only send: what comes of it arrives as a report."""
 
+    def prepare(self, order: Order, release_ns: int) -> None:
+        """Make everything ready for ``submit`` at ``release_ns``; nothing leaves."""
+        ...
+
     def submit(self, order: Order) -> None: ...
 
     def cancel(self, order: Order) -> None: ...

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from mexclab.config.address import url_fault
+from mexclab.config.group import Group
+from mexclab.config.venue import VenueSettings
 
 
 def _exact(value: Any) -> Any:
@@ -49,12 +51,6 @@ Code = Annotated[int, Field(ge=0, le=99)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Triples = Annotated[tuple[tuple[Code, Code, Code], ...], BeforeValidator(_tuples), Field(min_length=1)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
-
-
-class Group(BaseModel):
-    """Settings that belong together. Frozen; an unknown name is an error; no type is guessed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class LedgerSettings(Group):
@@ -235,6 +231,7 @@ class Settings(Group):
     ledger: LedgerSettings = LedgerSettings()
     api: ApiSettings = ApiSettings()
     dash: DashSettings = DashSettings()
+    venue: VenueSettings = VenueSettings()
     paper: PaperSettings = PaperSettings()
     listings: ListingsSettings = ListingsSettings()
     snipe: SnipeSettings = SnipeSettings()

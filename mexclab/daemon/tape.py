@@ -127,6 +127,10 @@ def _desk(event: e.Event) -> tuple[str, str, str] | None:
             return level, "", f"reconciled: {asked} orders asked, {found} fills found, {left} open questions"
         case e.ExternalOrderSeen(symbol=symbol, venue_id=venue_id):
             return "warn", str(symbol), f"order {venue_id} on the account is not ours; it will not be touched"
+        case e.WireDrifted(endpoint=endpoint, field=field, what=what):
+            return "warn", "", f"the venue's {endpoint} drifted at {field}: {what}"
+        case e.SourceChanged(source=source, degraded=degraded, what=what):
+            return ("warn" if degraded else "good"), "", f"{source}: {what}"
         case e.AlertRaised(level=level, text=text):
             return ("bad" if level == "critical" else "warn"), "", text
     return None

@@ -150,6 +150,22 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
+class ShotTimed:
+    """The phases of one order's request, on the venue's clock; ``acked_ns`` None: no answer came.
+
+    ``transmissions``: how often the same request, with the same client id, was written.
+    """
+
+    at_ns: int
+    client_id: str
+    scheduled_ns: int
+    released_ns: int
+    written_ns: int
+    acked_ns: int | None
+    transmissions: int
+
+
+@dataclass(frozen=True, slots=True)
 class FirstBookSeen:
     """The first book of a sniped symbol that reached us: what slippage is measured against."""
 
@@ -272,13 +288,33 @@ class AlertRaised:
     correlation_id: str = ""
 
 
-Event: TypeAlias = Union[  # noqa: UP007  # 27 bars in a row would read worse
+@dataclass(frozen=True, slots=True)
+class WireDrifted:
+    """The venue sent what its description does not hold: a new, missing or retyped field."""
+
+    at_ns: int
+    endpoint: str
+    field: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChanged:
+    """A source of news was lost or began anew (degraded), or is whole again."""
+
+    at_ns: int
+    source: str
+    degraded: bool
+    what: str
+
+
+Event: TypeAlias = Union[  # noqa: UP007  # 30 bars in a row would read worse
     DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingStateSeen, SignalRaised, PlanDeclined,
     SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved, VerdictGiven, OrderDecided, OrderSent, Fired,
-    FirstBookSeen,
+    ShotTimed, FirstBookSeen,
     OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ReportDisputed,
     ExternalOrderSeen,
-    ExitDecided, Halted, Resumed, Reconciled, AlertRaised,
+    ExitDecided, Halted, Resumed, Reconciled, AlertRaised, WireDrifted, SourceChanged,
 ]  # fmt: skip
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -312,6 +348,7 @@ def correlation(event: Event) -> str:
             | OrderAccepted(client_id=text)
             | OrderRejected(client_id=text)
             | OrderLost(client_id=text)
+            | ShotTimed(client_id=text)
             | CancelSent(client_id=text)
             | OrderCanceled(client_id=text)
             | ReportDisputed(client_id=text)

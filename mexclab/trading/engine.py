@@ -312,6 +312,7 @@ class Engine:
             given, *firing, e.OrderDecided(now, order), e.OrderSent(now, order.client_id, release)
         )
         self._shots[order.client_id] = release
+        self.parts.exchange.prepare(order, release)
         if release <= self.parts.clock.now_ns():
             await self._release(order.client_id)
 

@@ -8,7 +8,19 @@ from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
 from mexclab.domain.order import Fill, Order, OrderState
-from mexclab.domain.reports import Accepted, Cancelled, Lost, Refused, Report, Traded, VenueOrder
+from mexclab.domain.reports import (
+    Accepted,
+    Cancelled,
+    DriftSeen,
+    FeedNews,
+    Lost,
+    Notice,
+    Refused,
+    Report,
+    ShotTimed,
+    Traded,
+    VenueOrder,
+)
 
 RECV_WINDOW_NS = 5 * SECOND  # the venue takes no request that is older than this (MEXC spot v3, recvWindow)
 SETTLE_GRACE_NS = 2 * SECOND  # on top of it, for a venue that is slow to show what it took
@@ -19,13 +31,19 @@ OPEN_POLL_NS = 60 * SECOND  # how often every open order is compared with the ve
 _S = OrderState
 
 
-def events_of(report: Report, desk: Desk) -> list[e.Event]:
+def events_of(report: Report | Notice, desk: Desk) -> list[e.Event]:
     """The events that a report stands for; none when it tells nothing new or is not about our orders."""
+    if isinstance(report, DriftSeen):
+        return [e.WireDrifted(report.at_ns, report.endpoint, report.field, report.what)]
+    if isinstance(report, FeedNews):
+        return [e.SourceChanged(report.at_ns, report.source, report.degraded, report.what)]
     client_id = report.fill.client_id if isinstance(report, Traded) else report.client_id
     order = desk.orders.get(client_id)
     if order is None:
         return []
     match report:
+        case ShotTimed(_, scheduled, released, written, acked, transmissions):
+            return [e.ShotTimed(written, client_id, scheduled, released, written, acked, transmissions)]
         case Traded(fill=fill):
             return [] if desk.knows_trade(fill.trade_id) else [e.OrderFilled(report.at_ns, fill)]
         case Accepted() if order.venue_id is None and order.state is not _S.REJECTED:

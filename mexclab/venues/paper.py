@@ -138,6 +138,9 @@ class PaperVenue:
 
     # -- Exchange --------------------------------------------------------------------------------
 
+    def prepare(self, order: Order, release_ns: int) -> None:
+        """In process there is nothing to make ready."""
+
     def submit(self, order: Order) -> None:
         self._send(
             {

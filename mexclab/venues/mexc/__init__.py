@@ -1,0 +1,1 @@
+"""MEXC: the wire, the shot, the stream and the listings of the real venue."""
