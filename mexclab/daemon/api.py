@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, WebSock
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from mexclab.daemon.snapshot import Check
 from mexclab.domain.market import Symbol
@@ -66,6 +67,22 @@ class Answer(BaseModel):
     message: str
 
 
+class Problem(BaseModel):
+    """Why a call was not served, and what to do."""
+
+    error: str = Field(description="the kind of error")
+    message: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "the body is no JSON"},
+    401: {"model": Problem, "description": "the token is missing or wrong"},
+    409: {"model": Problem, "description": "the desk's state or its limits forbid it"},
+    422: {"model": Problem, "description": "a parameter that cannot be used"},
+    503: {"model": Problem, "description": "the ledger cannot be reached"},
+}
+
+
 class Station(Protocol):
     """What the API needs of a running daemon."""
 
@@ -99,6 +116,7 @@ def build(station: Station) -> FastAPI:
     )
     app.add_exception_handler(MexclabError, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _off_the_map)
     app.include_router(_health(station))
     app.include_router(_reading(station))
     app.include_router(_acts(station))
@@ -121,6 +139,15 @@ async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": "ParameterError", "message": "; ".join(words)}, 422)
 
 
+async def _off_the_map(_request: Request, error: Exception) -> JSONResponse:
+    """What the framework itself refuses, in the same form as everything else."""
+    assert isinstance(error, HTTPException)
+    kind = "ParameterError" if error.status_code == 400 else "DeskError"
+    return JSONResponse(
+        {"error": kind, "message": str(error.detail)}, error.status_code, headers=dict(error.headers or {})
+    )
+
+
 def _known(token: str, header: str | None) -> bool:
     return secrets.compare_digest((header or "").encode(), f"Bearer {token}".encode())
 
@@ -141,7 +168,7 @@ def _health(station: Station) -> APIRouter:
         """The process answers."""
         return {"live": True}
 
-    @router.get("/ready")
+    @router.get("/ready", responses={503: {"description": "something is missing; the body says what"}})
     async def ready() -> JSONResponse:
         """Whether everything that an entry needs is there, with a reason per check."""
         checks = station.checks()
@@ -157,7 +184,7 @@ def _symbol(text: str) -> Symbol | None:
 
 
 def _reading(station: Station) -> APIRouter:
-    router = APIRouter(tags=["desk"], dependencies=[Depends(_guard(station))])
+    router = APIRouter(tags=["desk"], dependencies=[Depends(_guard(station))], responses=PROBLEMS)
 
     @router.get("/snapshot")
     async def snapshot(
@@ -180,7 +207,7 @@ def _reading(station: Station) -> APIRouter:
 
 
 def _acts(station: Station) -> APIRouter:
-    router = APIRouter(tags=["acts"], dependencies=[Depends(_guard(station))])
+    router = APIRouter(tags=["acts"], dependencies=[Depends(_guard(station))], responses=PROBLEMS)
 
     async def done(act: Awaitable[str]) -> Answer:
         message = await act
