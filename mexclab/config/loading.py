@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from mexclab.config.address import shown_url
-from mexclab.config.group import Group
-from mexclab.config.settings import Settings, absolute, data_folder
+from mexclab.config.group import Group, absolute
+from mexclab.config.settings import Settings, data_folder
 from mexclab.errors import ConfigError
 
 FILE_NAME = "mexclab.toml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,8 +11,8 @@ import platformdirs
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from mexclab.config.address import url_fault
-from mexclab.config.group import Group
-from mexclab.config.venue import VenueSettings
+from mexclab.config.group import Folder, Group
+from mexclab.config.venue import VaultSettings, VenueSettings
 
 
 def _exact(value: Any) -> Any:
@@ -26,16 +25,6 @@ def _exact(value: Any) -> Any:
         return value
 
 
-def absolute(value: Any) -> Any:
-    """Text as an absolute path: a kernel and the daemon do not share a working folder."""
-    if isinstance(value, str):
-        try:
-            value = Path(value).expanduser()
-        except RuntimeError:
-            raise ValueError("must be a folder: there is no home folder that '~' could stand for") from None
-    return Path(os.path.abspath(value)) if isinstance(value, Path) else value
-
-
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
@@ -46,7 +35,6 @@ def _upper(value: Any) -> Any:
 
 Exact = Annotated[Decimal, BeforeValidator(_exact)]
 Money = Annotated[Exact, Field(le=Decimal(10**9))]
-Folder = Annotated[Path, BeforeValidator(absolute)]
 Code = Annotated[int, Field(ge=0, le=99)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Triples = Annotated[tuple[tuple[Code, Code, Code], ...], BeforeValidator(_tuples), Field(min_length=1)]
@@ -232,6 +220,7 @@ class Settings(Group):
     api: ApiSettings = ApiSettings()
     dash: DashSettings = DashSettings()
     venue: VenueSettings = VenueSettings()
+    vault: VaultSettings = VaultSettings()
     paper: PaperSettings = PaperSettings()
     listings: ListingsSettings = ListingsSettings()
     snipe: SnipeSettings = SnipeSettings()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from mexclab.config.group import Group
+from mexclab.config.group import Folder, Group
 
 REST_URL = "https://api.mexc.com"
 STREAM_URL = "wss://wbs-api.mexc.com/ws"
@@ -47,9 +48,7 @@ class VenueSettings(Group):
     orders_per_s: int = Field(
         default=12, ge=1, le=100_000, description="orders and cancels a second at most, as the venue counts"
     )
-    order_reserve: int = Field(
-        default=4, ge=0, le=1000, description="of these, kept for cancels and exits"
-    )
+    order_reserve: int = Field(default=4, ge=0, le=1000, description="of these, kept for cancels and exits")
     timeout_ms: int = Field(
         default=5000, ge=50, le=60_000, description="milliseconds until a request counts as unanswered"
     )
@@ -88,5 +87,18 @@ class VenueSettings(Group):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no user, password, query or fragment")
         if parts.scheme in ("http", "ws") and not is_loopback(url):
-            raise ValueError("must be https:// or wss://; without TLS only this machine's own address will do")
+            raise ValueError(
+                "must be https:// or wss://: without TLS only a loopback address will do"
+            )
         return url.rstrip("/")
+
+
+class VaultSettings(Group):
+    """How the vault of API keys is opened. The vault itself lies in the data folder."""
+
+    unlock: Literal["passphrase", "keyring"] = Field(
+        default="passphrase", description="by a passphrase, or by a key in the system's keyring"
+    )
+    passphrase_file: Folder | None = Field(
+        default=None, description="file of the passphrase, readable by its owner only; none: it is asked for"
+    )

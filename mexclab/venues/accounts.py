@@ -78,6 +78,10 @@ class Accounts:
             raise DomainError(f"{owner}: {-amount} {asset} is more than is free", owner=owner, asset=asset)
         self._receive(owner, asset, amount)
 
+    def owners(self) -> set[str]:
+        """Everybody who ever held something, the house included."""
+        return set(self._assets)
+
     def balance(self, owner: str, asset: str) -> Balance:
         return Balance(self._free.get((owner, asset), ZERO), self._locked.get((owner, asset), ZERO))
 

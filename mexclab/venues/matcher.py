@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
+from mexclab.domain.clock import DAY
 from mexclab.domain.market import Market, Side, Symbol, Trade
 from mexclab.domain.order import CLIENT_ID, Fill, Order, OrderState, OrderType
 from mexclab.domain.reports import (
@@ -39,6 +41,10 @@ from mexclab.venues.orders import (
 EVERYBODY = ""  # who public news is for
 TRADES_PER_BOOK = 10**15  # the range of trade numbers that each book has to itself
 FIRST_TRADE = 5 * 10**17  # MEXC's trade numbers have 18 digits
+KEPT_NS = 31 * DAY  # a finished order and a trade can be asked for so long, as on MEXC
+KEPT_ORDERS = 100_000  # finished ones of the whole venue, at most
+KEPT_TRADES = 100_000  # of one account, at most
+_FORGET_EVERY = 256  # orders
 
 TOO_MANY = Refusal(30029, "cannot exceed the maximum order limit")
 NO_SUCH_SYMBOL = Refusal(-1121, "Invalid symbol.")
@@ -150,6 +156,8 @@ class Matcher:
         self.accounts = Accounts(fee_asset)
         self.max_open_orders = max_open_orders
         self._orders: dict[str, Placed] = {}  # by venue id
+        self._of: dict[str, dict[str, Placed]] = {}  # by owner and venue id
+        self._finished: deque[Placed] = deque()
         self._by_client: dict[tuple[str, str], Placed] = {}
         self._open: dict[str, dict[str, Placed]] = {}  # by owner and venue id
         self._trades: dict[str, list[OwnTrade]] = {}
@@ -160,8 +168,14 @@ class Matcher:
 
     # -- markets and the house -------------------------------------------------------------------
 
-    def add(self, market: Market, phase: Phase = Phase.OPEN, price_band: Decimal | None = None) -> OrderBook:
-        """List a symbol.
+    def add(
+        self,
+        market: Market,
+        phase: Phase = Phase.OPEN,
+        price_band: Decimal | None = None,
+        last: Decimal | None = None,
+    ) -> OrderBook:
+        """List a symbol; ``last`` is the price that its band is measured from until the first trade.
 
         Raises:
             DomainError: it is listed already.
@@ -169,7 +183,7 @@ class Matcher:
         if market.symbol in self.books:
             raise DomainError(f"{market.symbol} is listed already", symbol=str(market.symbol))
         first = FIRST_TRADE + len(self.books) * TRADES_PER_BOOK
-        book = self.books[market.symbol] = OrderBook(market, price_band, first_trade=first)
+        book = self.books[market.symbol] = OrderBook(market, price_band, last, first)
         book.phase = phase
         return book
 
@@ -209,8 +223,10 @@ class Matcher:
         """
         owner, client_id = request.owner, request.client_id
         terms = self._review(symbol, request)
-        book = self.books.get(symbol)
-        hold = terms if isinstance(terms, Refusal) else self.accounts.reserve(request, book.market, terms)
+        if isinstance(terms, Refusal):
+            return News(((owner, Refused(client_id, *terms, at_ns)),), refusal=terms)
+        book = self.books[symbol]
+        hold = self.accounts.reserve(request, book.market, terms)
         if isinstance(hold, Refusal):
             return News(((owner, Refused(client_id, *hold, at_ns)),), refusal=hold)
         self._count += 1
@@ -218,6 +234,7 @@ class Matcher:
         price = terms[1] * book.market.tick
         placed = Placed(request.order_id, request, symbol, price, hold, at_ns, at_ns)
         self._orders[placed.venue_id] = placed
+        self._of.setdefault(owner, {})[placed.venue_id] = placed
         self._open.setdefault(owner, {})[placed.venue_id] = placed
         if client_id:
             self._by_client[owner, client_id] = placed
@@ -228,6 +245,8 @@ class Matcher:
             self._move(placed, outcome.status, at_ns)
             if outcome.status in (Status.CANCELED, Status.PARTIALLY_CANCELED):
                 told.append((owner, Cancelled(client_id, _ENDED[request.type], at_ns, placed.filled)))
+        if not len(self._orders) % _FORGET_EVERY:
+            self._forget(at_ns)
         return News(tuple(told), outcome.executions, placed)
 
     def cancel(self, owner: str, client_id: str, at_ns: int) -> News:
@@ -259,8 +278,8 @@ class Matcher:
         return [placed.told() for placed in self._open.get(owner, {}).values()]
 
     def placed(self, owner: str) -> list[Placed]:
-        """Every order that the owner ever placed, oldest first."""
-        return [placed for placed in self._orders.values() if placed.owner == owner]
+        """The owner's orders, oldest first; long ago finished ones are forgotten."""
+        return list(self._of.get(owner, {}).values())
 
     def fills(self, owner: str, since_ns: int) -> list[Fill]:
         return [trade.fill for trade in self.own_trades(owner, since_ns)]
@@ -315,7 +334,10 @@ class Matcher:
         placed.filled = EXACT.add(placed.filled, quantity)
         placed.filled_value = EXACT.add(placed.filled_value, EXACT.multiply(price, quantity))
         trade = OwnTrade(fill, placed.venue_id, execution.is_self_trade)
-        self._trades.setdefault(placed.owner, []).append(trade)
+        trades = self._trades.setdefault(placed.owner, [])
+        trades.append(trade)
+        if len(trades) > 2 * KEPT_TRADES:
+            del trades[:-KEPT_TRADES]
         if is_maker:
             whole = placed.filled == placed.quantity
             self._move(placed, Status.FILLED if whole else Status.PARTIALLY_FILLED, at_ns)
@@ -331,3 +353,17 @@ class Matcher:
         if not status.is_open:
             self.accounts.release(placed.hold)
             del self._open[placed.owner][placed.venue_id]
+            self._finished.append(placed)
+
+    def _forget(self, at_ns: int) -> None:
+        """Let go of orders that finished, and of trades that happened, too long ago; balances stay."""
+        finished, oldest_ns = self._finished, at_ns - KEPT_NS
+        while finished and (len(finished) > KEPT_ORDERS or finished[0].updated_ns < oldest_ns):
+            placed = finished.popleft()
+            del self._orders[placed.venue_id], self._of[placed.owner][placed.venue_id]
+            key = placed.owner, placed.client_id
+            if self._by_client.get(key) is placed:
+                del self._by_client[key]
+        for trades in self._trades.values():
+            stale = bisect_left(trades, oldest_ns, key=lambda trade: trade.fill.at_ns)
+            del trades[: max(stale, len(trades) - KEPT_TRADES)]

@@ -9,8 +9,6 @@ market has gone on without us.
 from __future__ import annotations
 
 import heapq
-import json
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,9 +29,9 @@ from mexclab.domain.reports import (
     TradeSeen,
     VenueOrder,
 )
-from mexclab.errors import VenueUnavailable
 from mexclab.ports import Clock
 from mexclab.venues.matcher import Matcher
+from mexclab.venues.simulator.journal import Journal
 from mexclab.venues.simulator.market import SimulatedMarket
 
 OWNER = "me"
@@ -63,12 +61,17 @@ class PaperVenue:
         clock: the venue's time.
         terms: as of the first start; later starts take them from the journal.
         memory: the folder of the journal; None keeps nothing, for replays.
+
+    Raises:
+        VenueUnavailable: the journal cannot be read.
     """
 
     def __init__(self, clock: Clock, terms: PaperTerms, memory: Path | None) -> None:
         self._clock = clock
-        self._journal = _Journal.open(memory, terms) if memory is not None else None
-        self.terms = self._journal.terms if self._journal is not None else terms
+        self._journal: Journal | None = None
+        self.terms = terms
+        if memory is not None:
+            self._journal, self.terms = _journal(memory, terms)
         self.matcher = Matcher({OWNER: {self.terms.quote_asset: self.terms.quote_balance}})
         fees = (self.terms.maker_fee, self.terms.taker_fee)
         self.market_side = SimulatedMarket(self.matcher, self.terms.seed, self.terms.start_ns, fees)
@@ -77,7 +80,7 @@ class PaperVenue:
         self._count = 0
         self._watched: set[Symbol] = set()
         if self._journal is not None:
-            self._remember(self._journal.read())
+            self._remember(list(self._journal.read()))
 
     def close(self) -> None:
         if self._journal is not None:
@@ -217,70 +220,20 @@ def _subject(happening: Happening) -> str:
     return client_id if client_id is not None else happening.fill.trade_id  # type: ignore[union-attr]
 
 
-class _Journal:
-    """The venue's own memory: one JSON object a line, each durable before it takes effect."""
+def _journal(memory: Path, terms: PaperTerms) -> tuple[Journal, PaperTerms]:
+    """The journal of the folder and the terms that it began with.
 
-    def __init__(self, path: Path, terms: PaperTerms) -> None:
-        self.path = path
-        self.terms = terms
-        self._file = path.open("a", encoding="utf-8")
-
-    @classmethod
-    def open(cls, folder: Path, terms: PaperTerms) -> _Journal:
-        """The journal of the folder; a new one begins with the terms.
-
-        Raises:
-            VenueUnavailable: the journal cannot be read.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "journal.jsonl"
-        if path.exists() and path.stat().st_size:
-            try:
-                known = json.loads(path.read_text(encoding="utf-8").split("\n", 1)[0])
-                terms = PaperTerms(
-                    **{name: _read_term(name, known[name], terms) for name in PaperTerms.__slots__}
-                )
-            except (ValueError, TypeError, KeyError, ArithmeticError) as error:
-                raise _unreadable(path) from error
-            return cls(path, terms)
-        journal = cls(path, terms)
-        journal.write({name: _plain(getattr(terms, name)) for name in PaperTerms.__slots__})
-        return journal
-
-    def read(self) -> list[dict[str, Any]]:
-        """The requests so far; a last line that a crash cut short never took effect and is left out."""
-        requests = []
-        lines = self.path.read_text(encoding="utf-8").split("\n")[1:]
-        last = max((number for number, line in enumerate(lines) if line), default=-1)
-        for number, line in enumerate(lines[: last + 1]):
-            try:
-                request = json.loads(line)
-                if not {"do", "client_id", "at_ns"} <= set(request):
-                    raise ValueError("a request without its parts")
-            except (ValueError, TypeError) as error:
-                if number == last:
-                    break  # cut short by a crash: it never took effect
-                self._file.close()
-                raise _unreadable(self.path) from error
-            requests.append(request)
-        whole = "\n".join([json.dumps({n: _plain(getattr(self.terms, n)) for n in PaperTerms.__slots__})] + [
-            json.dumps(request) for request in requests
-        ]) + "\n"  # fmt: skip
-        if whole != self.path.read_text(encoding="utf-8"):
-            self._file.close()
-            fresh = self.path.with_suffix(".fresh")
-            fresh.write_text(whole, encoding="utf-8")
-            fresh.replace(self.path)
-            self._file = self.path.open("a", encoding="utf-8")
-        return requests
-
-    def write(self, request: dict[str, Any]) -> None:
-        self._file.write(json.dumps(request) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
+    Raises:
+        VenueUnavailable: the journal cannot be read.
+    """
+    written = {name: _plain(getattr(terms, name)) for name in PaperTerms.__slots__}
+    journal = Journal(memory, written, "the paper venue's", frozenset({"do", "client_id", "at_ns"}))
+    try:
+        known = {name: _read_term(name, journal.terms[name], terms) for name in PaperTerms.__slots__}
+    except (ValueError, TypeError, ArithmeticError) as error:
+        journal.close()
+        raise journal.unreadable() from error
+    return journal, PaperTerms(**known)
 
 
 def _read_term(name: str, value: Any, model: PaperTerms) -> Any:
@@ -289,12 +242,6 @@ def _read_term(name: str, value: Any, model: PaperTerms) -> Any:
     if not isinstance(read, kind) or isinstance(read, bool):
         raise TypeError(f"{name} is no {kind.__name__}")
     return read
-
-
-def _unreadable(path: Path) -> VenueUnavailable:
-    return VenueUnavailable(
-        f"the paper venue's memory {path} cannot be read; move it away to begin a new account", path=str(path)
-    )
 
 
 def _plain(value: object) -> object:

@@ -21,11 +21,20 @@ class News:
         self._clock = clock
         self._told: list[Happening] = []
         self._waiter: asyncio.Future[None] | None = None
+        self._failure: BaseException | None = None
         self._owed = False  # news waited while a moment was served: it comes next, whatever is due
 
     def tell(self, happening: Happening) -> None:
         """Put news in; whoever waits is woken."""
         self._told.append(happening)
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Whoever waits is told that no more news will come, now and from now on."""
+        self._failure = error
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -37,6 +46,8 @@ class News:
     async def until(self, at_ns: int) -> Sequence[Happening]:
         """News, or nothing at ``at_ns``. The last stretch before that moment belongs to the moment."""
         while True:
+            if self._failure is not None:
+                raise self._failure
             left = at_ns - self._clock.now_ns()
             if self._told and (left > NEAR_NS or self._owed):
                 self._owed = False
@@ -50,7 +61,7 @@ class News:
     async def _wait(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
-        timer = loop.call_later(seconds, _wake, waiter)
+        timer = loop.call_later(seconds, _end, waiter)
         try:
             await waiter
         finally:
@@ -58,6 +69,6 @@ class News:
             self._waiter = None
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _end(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)

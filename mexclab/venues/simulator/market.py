@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -20,9 +20,10 @@ from mexclab.domain.listing import CalendarEntry, SymbolState
 from mexclab.domain.market import Market, Side, Symbol
 from mexclab.domain.order import OrderType
 from mexclab.domain.reports import BookSeen, Happening
+from mexclab.errors import DomainError
 from mexclab.research.listing_day import ListingDayPath, listing_day, trade_sizes
 from mexclab.venues.matcher import Matcher
-from mexclab.venues.matching import Phase
+from mexclab.venues.orders import Phase
 from mexclab.venues.simulator.scenario import COMMON_GAP, Fate, ListingScript, listing_day_script
 
 PATH_HOURS = 4.0
@@ -89,6 +90,22 @@ class SimulatedMarket:
     def scripts(self) -> Sequence[ListingScript]:
         """The whole truth, for those who judge afterwards; no strategy sees it."""
         return tuple(self._scripts.values())
+
+    def script(self, symbol: Symbol) -> ListingScript | None:
+        return self._scripts.get(symbol)
+
+    def postpone(self, symbol: Symbol, to_ns: int) -> None:
+        """Publish now that a listing which has not opened opens at ``to_ns``; earlier is possible too.
+
+        Raises:
+            DomainError: it is open, or the venue does not have it, or ``to_ns`` is past.
+        """
+        script = self._scripts.get(symbol)
+        if script is None or not self.now_ns < min(script.opens_ns, to_ns):
+            raise DomainError(f"{symbol} has no opening that could be moved to {to_ns}", symbol=str(symbol))
+        moved = replace(script, moved_ns=self.now_ns, moved_to_ns=to_ns)
+        self._scripts[symbol] = moved
+        self._waiting = [moved if waiting is script else waiting for waiting in self._waiting]
 
     def market(self, symbol: Symbol) -> Market | None:
         script = self._scripts.get(symbol)

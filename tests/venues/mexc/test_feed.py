@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.reports import FeedNews
 from mexclab.runtime.clock import SystemClock
@@ -59,3 +61,12 @@ async def test_a_clock_that_is_corrected_while_we_wait_moves_the_moment() -> Non
     await asyncio.sleep(0)
     clock.shift_ns += 3600 * SECOND
     assert await asyncio.wait_for(waiting, 10) == ()
+
+
+async def test_a_worker_that_died_is_told_to_whoever_waits_and_ever_after() -> None:
+    clock = SystemClock()
+    news = News(clock)
+    asyncio.get_running_loop().call_later(0.01, news.fail, RuntimeError("the stream is gone"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="gone"):
+            await asyncio.wait_for(news.until(clock.now_ns() + 3600 * SECOND), 10)

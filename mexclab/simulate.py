@@ -1,0 +1,190 @@
+"""``mexclab simulate``: the MEXC-compatible venue as a process, on loopback, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import IO
+
+from mexclab.config import Settings
+from mexclab.errors import ConfigError, PortInUse
+from mexclab.venues.simulator.fault_plan import FaultPlan
+from mexclab.venues.simulator.faults import Faults
+from mexclab.venues.simulator.server import ServerTerms, SimulatorServer
+from mexclab.venues.simulator.world import PAPER_ACCOUNT, Account, World, WorldTerms
+
+LOCK_S = 10.0  # the process before us may still be on its way out
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateWishes:
+    """What a person, or a process that wants a simulator of its own, asked for."""
+
+    host: str = "127.0.0.1"
+    port: int = 8790
+    seed: int | None = None
+    accounts: tuple[str, ...] = ()  # KEY:SECRET:AMOUNT
+    memory: Path | None = None
+    faults: Path | None = None
+    latency_ms: int = 0
+    quiet: bool = False  # listings only, no established pairs
+    patient: bool = False  # no rate limits, for accelerated time
+    start_ns: int | None = None
+    stepped: bool = False
+    child: Path | None = None
+
+
+def simulate(settings: Settings, wishes: SimulateWishes, say: Callable[[str], None]) -> None:
+    """Serve the venue until Ctrl-C, SIGTERM or, as a child, until its parent is gone.
+
+    Raises:
+        ConfigError, PortInUse, VenueUnavailable: what is wrong, in one sentence.
+    """
+    faults = Faults(FaultPlan.read(wishes.faults)) if wishes.faults is not None else Faults()
+    with _only_one(wishes.memory):
+        world = World(_world_terms(settings, wishes), wishes.memory)
+        try:
+            asyncio.run(_serve(world, _server_terms(wishes), faults, wishes, say))
+        finally:
+            world.close()
+
+
+def _world_terms(settings: Settings, wishes: SimulateWishes) -> WorldTerms:
+    paper = settings.paper
+    own = Account(
+        PAPER_ACCOUNT.owner,
+        PAPER_ACCOUNT.key,
+        PAPER_ACCOUNT.secret,
+        {paper.quote_asset: paper.quote_balance},
+        uid=PAPER_ACCOUNT.uid,
+    )
+    known = {} if not wishes.quiet else {"pairs": ()}
+    return WorldTerms(
+        start_ns=time.time_ns() if wishes.start_ns is None else wishes.start_ns,
+        seed=paper.seed if wishes.seed is None else wishes.seed,
+        accounts=(own, *map(_account, wishes.accounts)),
+        maker_fee=paper.maker_fee,
+        taker_fee=paper.taker_fee,
+        **known,
+    )
+
+
+def _account(text: str) -> Account:
+    """``KEY:SECRET:AMOUNT``: an account with that much USDT.
+
+    Raises:
+        ConfigError: the text is not of that form.
+    """
+    key, _, rest = text.partition(":")
+    secret, _, amount = rest.partition(":")
+    with contextlib.suppress(InvalidOperation):
+        balance = Decimal(amount)
+        if key and secret and balance.is_finite() and balance >= 0:
+            return Account(key, key, secret, {"USDT": balance})
+    raise ConfigError("--account wants KEY:SECRET:AMOUNT, such as mykey:mysecret:1000")
+
+
+def _server_terms(wishes: SimulateWishes) -> ServerTerms:
+    many = 1_000_000_000
+    pools = (
+        {
+            "ip_weight_10s": many,
+            "uid_weight_10s": many,
+            "orders_per_s": many,
+            "batch_per_s": many,
+            "account_per_s": many,
+            "announcements_2s": many,
+        }
+        if wishes.patient
+        else {}
+    )
+    anchor = None if wishes.stepped or wishes.start_ns is not None else time.time_ns()
+    return ServerTerms(latency_ms_median=wishes.latency_ms, stepped=wishes.stepped, anchor_ns=anchor, **pools)
+
+
+async def _serve(
+    world: World, terms: ServerTerms, faults: Faults, wishes: SimulateWishes, say: Callable[[str], None]
+) -> None:
+    server = SimulatorServer(world, terms, faults)
+    try:
+        await server.start(wishes.host, wishes.port)
+    except OSError as error:
+        raise PortInUse(
+            f"{wishes.host}:{wishes.port} cannot be listened on ({error.strerror}); --port 0 takes a free one",
+            port=wishes.port,
+        ) from error
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if wishes.child is not None:
+        _end_with_parent(loop, stop)
+        _write_address(wishes.child, server)
+    else:
+        say(f"MEXC-compatible venue: {server.url} (REST and listing pages), {server.ws_url} (streams)")
+        say(f"account: key {PAPER_ACCOUNT.key}, secret {PAPER_ACCOUNT.secret}; Ctrl-C ends it")
+    try:
+        await stop.wait()
+    finally:
+        await server.stop()
+
+
+def _end_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when the parent's end of our standard input is closed: by it, or by its death."""
+    pipe = sys.stdin.fileno()
+
+    def look() -> None:
+        try:
+            gone = not os.read(pipe, 1024)
+        except OSError:
+            gone = True
+        if gone:
+            loop.remove_reader(pipe)
+            stop.set()
+
+    loop.add_reader(pipe, look)
+
+
+def _write_address(path: Path, server: SimulatorServer) -> None:
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text(json.dumps({"url": server.url, "ws_url": server.ws_url}))
+    fresh.replace(path)
+
+
+@contextlib.contextmanager
+def _only_one(memory: Path | None) -> Iterator[None]:
+    """Hold the memory's lock: two simulators on one journal would each forget what the other did.
+
+    Raises:
+        ConfigError: another simulator uses this memory.
+    """
+    if memory is None:
+        yield
+        return
+    memory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (memory / "lock").open("w") as file:
+        _lock(file, memory)
+        yield
+
+
+def _lock(file: IO[str], memory: Path) -> None:
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.write(str(os.getpid()))
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ConfigError(f"another simulator uses the memory {memory}") from None
+            time.sleep(0.05)

@@ -1,0 +1,96 @@
+"""The questions behind the listings, one for each source; each keeps what it read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from mexclab.domain.clock import MILLISECOND, SECOND
+from mexclab.errors import VenueUnavailable
+from mexclab.venues.mexc import endpoints as e
+from mexclab.venues.mexc.listing_facts import Facts, is_named
+from mexclab.venues.mexc.listing_hints import Hint, hints_of
+from mexclab.venues.mexc.listing_sources import ListingTerms, Web
+from mexclab.venues.mexc.rest import Rest
+from mexclab.venues.mexc.wire_listings import ActivityRow, OfflineRow, entry_of, states_of
+
+MOST_ASKED = 50  # coins in one question about promotions
+MOST_NEAR = 10  # pairs in one question about openings at hand
+NOT_FOUND = 404
+
+
+class Questions:
+    """Asks each source once; every question returns how many rows came.
+
+    Raises (every question):
+        VenueUnavailable: no readable answer; what was known stays.
+        VenueRejected: the venue refused.
+
+    Attributes:
+        hints, offline, promotions, api_symbols: what was last told beside the facts.
+    """
+
+    def __init__(self, rest: Rest, web: Web, facts: Facts, terms: ListingTerms) -> None:
+        self.hints: tuple[Hint, ...] = ()
+        self.offline: Mapping[str, OfflineRow] = MappingProxyType({})
+        self.promotions: tuple[ActivityRow, ...] = ()
+        self.api_symbols: dict[e.Endpoint, frozenset[str]] = {}
+        self._rest, self._web, self._facts, self._terms = rest, web, facts, terms
+
+    async def calendar(self) -> int:
+        stamp = str(self._rest.clock_ns() // MILLISECOND)
+        reply = await self._web.ask(e.CALENDAR, [("timestamp", stamp)])
+        self._facts.took_entries(map(entry_of, reply.data.new_coins))
+        return len(reply.data.new_coins)
+
+    async def table(self) -> int:
+        try:
+            groups = (await self._web.ask(e.SYMBOLS_V2)).data.symbols
+        except VenueUnavailable as error:
+            # its older sibling may be readable where it is not; where we are not wanted, we do not try doors
+            if "field" not in error.data and error.data.get("status") != NOT_FOUND:
+                raise
+            groups = (await self._web.ask(e.WEB_SYMBOLS)).data
+        states = states_of(groups)
+        self._facts.took_states(states)
+        return len(states)
+
+    async def coming_promotions(self) -> int:
+        coins = self._facts.coming_tickers(self._rest.clock_ns())[:MOST_ASKED]
+        reply = await self._web.ask(e.ACTIVITIES, [("currencies", ",".join(coins))])
+        self.promotions = tuple(reply.data)
+        return len(reply.data)
+
+    async def info(self) -> int:
+        rows = (await self._rest.ask(e.EXCHANGE_INFO)).symbols
+        for row in rows:
+            if not is_named(row):
+                what = "is not base and quote, so the pair cannot be named"
+                self._rest.drift.see(e.EXCHANGE_INFO.name, "symbols[].symbol", what, self._rest.clock_ns())
+        self._facts.took_info(rows)
+        return len(rows)
+
+    async def near_info(self) -> int:
+        now_ns, window_ns = self._rest.clock_ns(), int(self._terms.near_window_s * SECOND)
+        names = self._facts.near_pairs(now_ns, window_ns)[:MOST_NEAR]
+        rows = (await self._rest.ask(e.EXCHANGE_INFO, [("symbols", ",".join(names))])).symbols
+        self._facts.took_info([*self._facts.info.values(), *rows])
+        return len(rows)
+
+    async def announcements(self) -> int:
+        pages = (await self._rest.ask(e.ANNOUNCEMENTS, [("language", "en-US"), ("limit", "50")])).data
+        self.hints = tuple(hint for page in pages for hint in hints_of(page.details))
+        return len(self.hints)
+
+    async def gone(self) -> int:
+        rows = (await self._rest.ask(e.OFFLINE_SYMBOLS)).data
+        self.offline = MappingProxyType({row.symbol: row for row in rows})
+        return len(rows)
+
+    def listed_by(self, endpoint: e.Endpoint) -> Callable[[], Awaitable[int]]:
+        async def read() -> int:
+            names = (await self._rest.ask(endpoint)).data
+            self.api_symbols[endpoint] = frozenset(names)
+            return len(names)
+
+        return read
