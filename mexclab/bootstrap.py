@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mexclab.config import Settings
-from mexclab.domain.clock import SECOND
+from mexclab.config.venue import REST_URL, STREAM_URL, WEB_URL, is_loopback
+from mexclab.domain.clock import MILLISECOND, SECOND
+from mexclab.domain.reports import ClockReading
 from mexclab.errors import ConfigError
 from mexclab.patterns.registry import load_patterns
 from mexclab.ports import Clock
@@ -17,14 +19,29 @@ from mexclab.store.erase import erase
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.postgres import Postgres, connect
 from mexclab.store.recorder import PostgresRecorder
+from mexclab.store.vault import Credential
 from mexclab.strategies.registry import load_strategy
 from mexclab.trading.engine import Engine, Parts, Rules
 from mexclab.trading.radar import Radar
 from mexclab.trading.recovery import Identity
-from mexclab.venues.paper import PaperTerms, PaperVenue
+from mexclab.venues.mexc.account import AccountTerms
+from mexclab.venues.mexc.gate import Burst
+from mexclab.venues.mexc.limits import LimitTerms
+from mexclab.venues.mexc.listings import ListingTerms
+from mexclab.venues.mexc.market_data import MarketTerms
+from mexclab.venues.mexc.preflight import PreflightTerms
+from mexclab.venues.mexc.rest import RestTerms
+from mexclab.venues.mexc.signing import Signer
+from mexclab.venues.mexc.venue import MexcTerms, MexcVenue
+from mexclab.venues.simulator.child import ChildSimulator
+from mexclab.venues.simulator.lockstep import SteppedMexc
+from mexclab.venues.simulator.terms import PAPER_ACCOUNT
 
 STRATEGY = "opening_snipe"
-PAPER = "paper venue, simulated listings"
+SIMULATOR = "simulated MEXC, over its wire"
+MANY = 10**9
+API_LIST_LEAD_S = 3600.0
+EARLY_NS = 4 * MILLISECOND  # wall time that a step of a demo may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,89 +51,178 @@ class Assembly:
     engine: Engine
     ledger: PostgresLedger
     bus: Bus
-    venue: PaperVenue
+    venue: MexcVenue
     identity: Identity
     speed: Callable[[], float]
     database: Postgres
+    good_enough: PreflightTerms
+    simulator: ChildSimulator | None = None
 
     def close(self) -> None:
         self.ledger.close()
         self.database.close()
-        self.venue.close()
+        if self.simulator is not None:
+            self.simulator.stop()
 
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """A demo: its clock, and where its venue keeps its memory."""
+    """A demo: its clock, and where its venue begins."""
 
     clock: ScaledClock
     start_ns: int
     seed: int
 
 
-def paper(settings: Settings, version: str) -> Assembly:
-    """A desk on the paper venue in real time.
+@dataclass(frozen=True, slots=True)
+class Road:
+    """The way to a venue: its adapter, the clock that follows it, and a simulator of our own."""
+
+    venue: MexcVenue
+    clock: Clock
+    identity: Identity
+    simulator: ChildSimulator | None = None
+
+
+def desk(settings: Settings, version: str, credential: Callable[[], Credential]) -> Assembly:
+    """The desk that the settings ask for.
+
+    Args:
+        credential: opens the vault; called in live mode only.
 
     Raises:
+        ConfigError: what is asked for cannot be put together.
         LedgerUnavailable, LedgerInUse: see ``mexclab.store.ledger``.
+        VaultError: see ``mexclab.store.vault``.
     """
+    return _assemble(settings, road(settings, version, credential))
+
+
+def road(settings: Settings, version: str, credential: Callable[[], Credential]) -> Road:
+    """The way to the venue that the settings name; the simulator of one's own is started."""
+    if settings.mode == "live":
+        return _live(settings, version, credential())
+    url = settings.venue.rest_url
+    if url is not None and not is_loopback(url):
+        raise ConfigError(
+            f'mode = "paper" trades on a simulator on this machine, and venue.rest_url is {url}; '
+            'start `mexclab simulate`, or set mode = "live"'
+        )
+    folder = data_folder(settings) / "paper"
+    latency = settings.paper.latency_ms_median
+    arguments = ("--memory", str(folder), "--latency-ms", str(latency), "--quiet")
+    child = ChildSimulator(folder, arguments) if url is None else None
     clock = SystemClock()
-    memory = settings.data / "paper"
-    terms = paper_terms(settings, clock.now_ns(), settings.paper.seed)
-    return _assemble(settings, clock, PaperVenue(clock, terms, memory), Identity("paper", PAPER, version))
+    addresses = child.address if child is not None else None
+    terms = _terms(settings, addresses.url if addresses else url, addresses.ws_url if addresses else None)
+    venue = MexcVenue(clock, terms, _paper_signer(), _follower(clock))
+    return Road(venue, clock, Identity("paper", SIMULATOR, version), child)
 
 
 def demo(settings: Settings, show: Show, version: str) -> Assembly:
-    """A desk on the paper venue in accelerated time."""
-    terms = paper_terms(settings, show.start_ns, show.seed)
-    venue = PaperVenue(show.clock, terms, settings.data / "paper")
-    return _assemble(settings, show.clock, venue, Identity("demo", PAPER, version))
+    """A desk on a simulator of its own, in accelerated time."""
+    folder = data_folder(settings) / "paper"
+    child = ChildSimulator(folder, [
+        "--stepped", "--quiet", "--patient", "--memory", str(folder), "--seed", str(show.seed),
+        "--start-ns", str(show.start_ns), "--latency-ms", str(settings.paper.latency_ms_median),
+    ])  # fmt: skip
+    own = settings.model_copy(update={"venue": settings.venue.model_copy(update={
+        "burst_attempts": 1, "ip_weight_10s": MANY, "orders_per_s": MANY, "near_interval_s": 60, "symbols_interval_s": 60, "calendar_interval_s": 600,
+    })})  # fmt: skip
+    terms = _terms(own, child.address.url, child.address.ws_url)
+    venue = SteppedMexc(show.clock, terms, _paper_signer(), lambda: int(EARLY_NS * show.clock.speed))
+    return _assemble(own, Road(venue, show.clock, Identity("demo", SIMULATOR, version), child))
 
 
-def desk(settings: Settings, version: str) -> Assembly:
-    """The desk that the settings ask for.
-
-    Raises:
-        ConfigError: ``mode = "live"``: this version has no wire to the real venue.
-    """
-    if settings.mode == "live":
-        raise ConfigError(
-            'mode = "live" cannot trade yet: this version has no adapter for the real MEXC wire. '
-            'Use mode = "paper", or wait for the version that brings it.'
-        )
-    return paper(settings, version)
-
-
-def paper_terms(settings: Settings, start_ns: int, seed: int) -> PaperTerms:
-    """The paper venue's terms as the settings have them."""
-    chosen = settings.paper
-    return PaperTerms(
-        start_ns=start_ns,
-        seed=seed,
-        quote_asset=chosen.quote_asset,
-        quote_balance=chosen.quote_balance,
-        maker_fee=chosen.maker_fee,
-        taker_fee=chosen.taker_fee,
-        latency_ms=chosen.latency_ms_median,
+def good_enough(settings: Settings) -> PreflightTerms:
+    """What a preflight must find."""
+    return PreflightTerms(
+        clock_offset_ms=settings.limits.clock_offset_ms,
+        quote_asset=settings.paper.quote_asset,
+        budget_quote=settings.snipe.budget_quote,
+        cap_multiple=settings.snipe.cap_multiple,
     )
 
 
-def _assemble(settings: Settings, clock: Clock, venue: PaperVenue, identity: Identity) -> Assembly:
-    database = _database(settings)
+def _live(settings: Settings, version: str, credential: Credential) -> Road:
+    if settings.snipe.auto_arm:
+        raise ConfigError(
+            'mode = "live" arms nothing by itself: set snipe.auto_arm = false and arm each snipe'
+        )
+    clock = SystemClock()
+    signer = Signer(credential.key.reveal(), credential.secret.reveal())
+    venue = MexcVenue(clock, _terms(settings, settings.venue.rest_url, None), signer, _follower(clock))
+    return Road(venue, clock, Identity("live", f"MEXC, account {credential.account}", version))
+
+
+def _paper_signer() -> Signer:
+    return Signer(PAPER_ACCOUNT.key, PAPER_ACCOUNT.secret)
+
+
+def _follower(clock: SystemClock) -> Callable[[ClockReading], None]:
+    def follow(reading: ClockReading) -> None:
+        clock.shift_ns = reading.offset_ns
+
+    return follow
+
+
+def _terms(settings: Settings, rest_url: str | None, stream_url: str | None) -> MexcTerms:
+    """Addresses that are not named lie beside a loopback REST address, else they are MEXC's."""
+    chosen = settings.venue
+    beside = rest_url if rest_url is not None and is_loopback(rest_url) else None
+    own_stream = f"ws{beside.removeprefix('http')}/ws" if beside else STREAM_URL
+    limits = LimitTerms(
+        ip_weight_per_10s=chosen.ip_weight_10s,
+        uid_weight_per_10s=max(500, chosen.ip_weight_10s),
+        orders_per_s=chosen.orders_per_s,
+        orders_reserve_per_s=min(chosen.order_reserve, chosen.orders_per_s - 1),
+        **({"accounts_per_s": MANY, "web_per_s": MANY} if chosen.ip_weight_10s == MANY else {}),
+    )
+    burst = Burst(chosen.burst_attempts, chosen.burst_spacing_ms * MILLISECOND, chosen.burst_overlap)
+    return MexcTerms(
+        rest_url=rest_url or REST_URL,
+        stream_url=stream_url or chosen.stream_url or own_stream,
+        web_url=chosen.web_url or beside or WEB_URL,
+        rest=RestTerms(answer_s=chosen.timeout_ms / 1000, user_agent=chosen.user_agent),
+        limits=limits,
+        account=AccountTerms(burst=burst),
+        # MEXC promises no such lead; the simulator keeps it
+        market=MarketTerms(api_list_lead_s=API_LIST_LEAD_S if beside else None),
+        listings=ListingTerms(
+            calendar_s=chosen.calendar_interval_s,
+            symbols_s=chosen.symbols_interval_s,
+            near_s=chosen.near_interval_s,
+            user_agent=chosen.user_agent,
+        ),
+    )
+
+
+def _assemble(settings: Settings, way: Road) -> Assembly:
+    database = ledger = None
     try:
+        database = _database(settings)
         ledger = PostgresLedger.open(database)
+        return _engine(settings, way, database, ledger)
     except BaseException:
-        database.close()
+        if ledger is not None:
+            ledger.close()
+        if database is not None:
+            database.close()
+        if way.simulator is not None:
+            way.simulator.stop()
         raise
-    bus = Bus()
-    radar = Radar(venue, PostgresRecorder(database), load_patterns(settings.listings))
+
+
+def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresLedger) -> Assembly:
+    bus, venue, clock, recorder = Bus(), way.venue, way.clock, PostgresRecorder(database)
+    venue.listings.recall(sighting.fact for sighting in recorder.sightings())
     parts = Parts(
         clock=clock,
         ledger=ledger,
         exchange=venue,
         venue=venue,
         feed=venue,
-        radar=radar,
+        radar=Radar(venue, recorder, load_patterns(settings.listings)),
         strategy=load_strategy(STRATEGY, settings.snipe),
         bus=bus,
     )
@@ -127,7 +233,17 @@ def _assemble(settings: Settings, clock: Clock, venue: PaperVenue, identity: Ide
         quote_asset=settings.paper.quote_asset,
     )
     speed = (lambda: clock.speed) if isinstance(clock, ScaledClock) else (lambda: 1.0)
-    return Assembly(Engine(parts, rules), ledger, bus, venue, identity, speed, database)
+    return Assembly(
+        engine=Engine(parts, rules),
+        ledger=ledger,
+        bus=bus,
+        venue=venue,
+        identity=way.identity,
+        speed=speed,
+        database=database,
+        good_enough=good_enough(settings),
+        simulator=way.simulator,
+    )
 
 
 def verify_ledger(settings: Settings) -> str:

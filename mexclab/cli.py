@@ -91,6 +91,41 @@ def demo(
 
 
 @app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes any free one.")] = 8790,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the market; default: paper.seed.")] = None,
+    account: Annotated[
+        list[str] | None, typer.Option(help="One more account, KEY:SECRET:AMOUNT (in USDT); repeatable.")
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="Folder that keeps orders and balances over restarts.")
+    ] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="Fault plan (TOML or JSON): a bad day on purpose.")
+    ] = None,
+    latency_ms: Annotated[
+        int, typer.Option(min=0, max=60_000, help="Median round trip of orders and cancels.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Listings only, no established pairs.")] = False,
+    patient: Annotated[bool, typer.Option("--patient", help="No rate limits.")] = False,
+    start_ns: Annotated[int | None, typer.Option(hidden=True)] = None,
+    stepped: Annotated[bool, typer.Option("--stepped", hidden=True)] = False,
+    child: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Serve a MEXC-compatible venue on this machine: REST, streams and listing pages, no key needed."""
+    from mexclab.simulate import SimulateWishes
+    from mexclab.simulate import simulate as serve
+
+    accounts = tuple(account or ())
+    wishes = SimulateWishes(
+        host, port, seed, accounts, memory, faults, latency_ms, quiet, patient, start_ns, stepped, child
+    )
+    serve(_settings(config), wishes, typer.echo)
+
+
+@app.command()
 def lab(config: ConfigFile = None) -> None:
     """Open JupyterLab on the notebooks."""
     from mexclab.notebook.launch import run_lab
@@ -207,6 +242,90 @@ def arm(snipe_id: str, config: ConfigFile = None) -> None:
 def disarm(snipe_id: str, config: ConfigFile = None) -> None:
     """Take an armed snipe back."""
     typer.echo(_desk(config).disarm(snipe_id).message)
+
+
+vault = typer.Typer(help="API keys, sealed: only the trading process reads them.", no_args_is_help=True)
+app.add_typer(vault, name="vault")
+KeyName = Annotated[str, typer.Argument(help="The credential; venue.credential names the one that trades.")]
+
+
+@vault.command("add")
+def vault_add(
+    name: KeyName,
+    account: Annotated[str, typer.Option(help="Label of the account it belongs to.")] = "main",
+    config: ConfigFile = None,
+) -> None:
+    """Take a key in. Key and secret are typed unseen, or come as lines of standard input."""
+    from mexclab import vaulting
+
+    typer.echo(vaulting.add(_settings(config), name, account))
+
+
+@vault.command("list")
+def vault_list(
+    config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """What is in the vault, without anything secret."""
+    from mexclab import vaulting
+
+    rows = vaulting.listed(_settings(config))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo("  ".join(f"{name} {value}" for name, value in row.items()))
+    if not rows:
+        typer.echo("the vault is empty; `mexclab vault add NAME` takes a key in")
+
+
+@vault.command("rotate")
+def vault_rotate(name: KeyName, config: ConfigFile = None) -> None:
+    """Replace a key by a new one of the same account."""
+    from mexclab import vaulting
+
+    typer.echo(vaulting.rotate(_settings(config), name))
+
+
+@vault.command("rekey")
+def vault_rekey(config: ConfigFile = None) -> None:
+    """Lock the whole vault anew: another passphrase, or a fresh key in the keyring."""
+    from mexclab import vaulting
+
+    typer.echo(vaulting.rekey(_settings(config)))
+
+
+@vault.command("remove")
+def vault_remove(name: KeyName, config: ConfigFile = None) -> None:
+    """Forget a key. It works until it is deleted at the venue."""
+    from mexclab import vaulting
+
+    typer.echo(vaulting.remove(_settings(config), name))
+
+
+@vault.command("test")
+def vault_test(name: KeyName, config: ConfigFile = None) -> None:
+    """Ask the venue what the key may do; nothing is traded."""
+    from mexclab.preflight import key_check
+
+    _reported(key_check(_settings(config), name), False)
+
+
+@app.command()
+def preflight(
+    symbol: Annotated[str, typer.Argument(help="A pair such as BTCUSDT; none: the account alone.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Whether an order would be taken: key, clock, balance, and with a symbol its rules. Exit code 5: no."""
+    from mexclab.preflight import preflight as check
+
+    _reported(check(_settings(config), symbol), as_json)
+
+
+def _reported(report: Any, as_json: bool) -> None:
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    if not report.is_green:
+        sys.exit(5)
 
 
 @app.command()

@@ -110,6 +110,8 @@ def demo_settings(settings: Settings) -> Settings:
             "data": settings.data / "demo",
             "ledger": settings.ledger.model_copy(update={"url": None}),
             "api": settings.api.model_copy(update={"port": 0}),
+            # a look takes a millisecond or two, in which minutes pass
+            "listings": settings.listings.model_copy(update={"poll_interval_s": 60}),
             "snipe": settings.snipe.model_copy(update={"auto_arm": True}),
         }
     )
@@ -235,9 +237,8 @@ class _Stage:
 
     async def _write_up(self, assembly: Assembly, unreconciled: int) -> Report:
         """Count, then let papermill write the day up; the run is part of what the demo shows."""
-        done = report(
-            assembly.engine.desk, assembly.venue.market_side.scripts(), self._events(assembly), unreconciled
-        )
+        scripts = listing_day_script(DAY_PLAYED, self.wishes.seed or 0)
+        done = report(assembly.engine.desk, scripts, self._events(assembly), unreconciled)
         _say(self.wishes, written_up(done))
         from mexclab.jobs import run as run_pipeline
 

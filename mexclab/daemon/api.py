@@ -12,11 +12,10 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, WebSock
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from mexclab.daemon.snapshot import Check
 from mexclab.domain.market import Symbol
-from mexclab.errors import DomainError, LedgerError, MexclabError, NotAuthorised, ParameterError, RiskRefused
+from mexclab.errors import DomainError, LedgerError, MexclabError, NotAuthorised, ParameterError, RiskRefused, VenueError
 
 FRAMES_PER_S = 5
 KEEP_ALIVE_S = 1.0
@@ -27,6 +26,7 @@ STATUS: dict[type[MexclabError], int] = {
     DomainError: 409,
     ParameterError: 422,
     LedgerError: 503,
+    VenueError: 503,
 }
 
 
@@ -79,7 +79,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "the token is missing or wrong"},
     409: {"model": Problem, "description": "the desk's state or its limits forbid it"},
     422: {"model": Problem, "description": "a parameter that cannot be used"},
-    503: {"model": Problem, "description": "the ledger cannot be reached"},
+    503: {"model": Problem, "description": "the ledger or the venue cannot be reached"},
 }
 
 
@@ -102,6 +102,8 @@ class Station(Protocol):
         """A number that changes whenever there is something new to show."""
         ...
 
+    async def preflight(self, symbol: Symbol | None) -> dict[str, Any]: ...
+
     async def act(self, name: str, by: str, why: str, snipe_id: str = "") -> str: ...
 
 
@@ -116,7 +118,8 @@ def build(station: Station) -> FastAPI:
     )
     app.add_exception_handler(MexclabError, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
-    app.add_exception_handler(HTTPException, _off_the_map)
+    for status in (400, 404, 405):
+        app.add_exception_handler(status, _off_the_map)
     app.include_router(_health(station))
     app.include_router(_reading(station))
     app.include_router(_acts(station))
@@ -141,11 +144,10 @@ async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
 
 async def _off_the_map(_request: Request, error: Exception) -> JSONResponse:
     """What the framework itself refuses, in the same form as everything else."""
-    assert isinstance(error, HTTPException)
-    kind = "ParameterError" if error.status_code == 400 else "DeskError"
-    return JSONResponse(
-        {"error": kind, "message": str(error.detail)}, error.status_code, headers=dict(error.headers or {})
-    )
+    status = int(getattr(error, "status_code", 400))
+    kind = "ParameterError" if status == 400 else "DeskError"
+    headers = getattr(error, "headers", None)
+    return JSONResponse({"error": kind, "message": str(getattr(error, "detail", error))}, status, headers)
 
 
 def _known(token: str, header: str | None) -> bool:
@@ -202,6 +204,13 @@ def _reading(station: Station) -> APIRouter:
         """Entries of the ledger, in order."""
         rows = await asyncio.to_thread(station.events, after, limit, snipe)
         return {"events": rows, "last": station.state()[0]}
+
+    @router.get("/preflight")
+    async def preflight(
+        symbol: Annotated[str, Query(description="a pair such as BTCUSDT; none: the account alone")] = "",
+    ) -> dict[str, Any]:
+        """Whether an order would be taken, check by check; nothing is traded."""
+        return await station.preflight(_symbol(symbol))
 
     return router
 

@@ -7,6 +7,7 @@ import asyncio
 from mexclab.bootstrap import data_folder, desk
 from mexclab.config import Settings
 from mexclab.daemon.process import Daemon
+from mexclab.vaulting import credential
 
 VERSION = "0.1.0"
 
@@ -15,10 +16,10 @@ def trade(settings: Settings) -> None:
     """Run the trading daemon in the foreground.
 
     Raises:
-        ConfigError, PortInUse, LedgerError: what is wrong, in one sentence.
+        ConfigError, PortInUse, LedgerError, VaultError, VenueUnavailable: what is wrong, in one sentence.
     """
     data_folder(settings)
-    assembly = desk(settings, VERSION)
+    assembly = desk(settings, VERSION, lambda: credential(settings))
     try:
         asyncio.run(Daemon(settings, assembly).run())
     finally:

@@ -74,11 +74,13 @@ class Daemon:
             self.token = make_token(folder / "daemon.token")
             self.url = f"http://{self.settings.api.host}:{listener.getsockname()[1]}"
             self.assembly.bus.subscribe(self._take)
+            await self.assembly.venue.start()
             report = await recovery.start(self.engine, self.assembly.identity)
             log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
             await self._serve(listener, self._trade(until_ns, ready, after))
         finally:
             listener.close()
+            await self.assembly.venue.stop()
             with contextlib.suppress(FileNotFoundError):
                 (folder / "daemon.json").unlink()
 
@@ -207,6 +209,9 @@ class Daemon:
 
     def news(self) -> int:
         return self._news
+
+    async def preflight(self, symbol: Symbol | None) -> dict[str, Any]:
+        return (await self.assembly.venue.preflight(symbol, self.assembly.good_enough)).to_dict()
 
     async def act(self, name: str, by: str, why: str, snipe_id: str = "") -> str:
         match name:

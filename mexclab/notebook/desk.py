@@ -19,6 +19,7 @@ import httpx
 from mexclab.errors import DaemonUnreachable, DeskError
 from mexclab.notebook.address import Address, Find, address_in, data_folder, not_authorised, unreachable
 from mexclab.notebook.stream import NotConnected, Snapshot, Stream
+from mexclab.venues.mexc.preflight_report import PreflightReport
 
 __all__ = [
     "Answer",
@@ -131,6 +132,10 @@ class DeskClient:
         checks = tuple(Check(row["name"], row["ok"], row["why"]) for row in body["checks"])
         return Health(bool(body["ready"]), checks)
 
+    def preflight(self, symbol: str | None = None) -> PreflightReport:
+        """Whether the venue would take an order of ours; with a symbol, of that pair. Nothing is traded."""
+        return PreflightReport.of(self._ask("GET", "/preflight", {"symbol": symbol}, patience_s=60.0))
+
     def stream(self, symbol: str | None = None) -> Stream:
         """Pictures of the desk as they are made; see :class:`Stream`."""
         return Stream(self._find, symbol)
@@ -172,13 +177,15 @@ class DeskClient:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, str] | None = None,
         accept: tuple[int, ...] = (200,),
+        patience_s: float | None = None,
     ) -> dict[str, Any]:
-        address = self._find()
+        address, timeout = self._find(), patience_s or self._http.timeout
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         try:
             response = self._http.request(
-                method, address.url + path, params=asked, json=body, headers=address.authorization
-            )
+                method, address.url + path, params=asked, json=body, headers=address.authorization,
+                timeout=timeout,
+            )  # fmt: skip
         except httpx.TimeoutException:
             raise DaemonUnreachable(
                 f"The daemon at {address.url} did not answer {method} {path} in time. It may have been "

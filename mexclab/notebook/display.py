@@ -197,7 +197,16 @@ def _health_html(value: Any) -> str:
     return f"<p><b>The daemon is {state}</b></p>{rows_html(rows)}"
 
 
+def _preflight_html(value: Any) -> str:
+    verdict = "green: an order would be taken" if value.is_green else "NOT green"
+    about = f"{value.symbol}, " if value.symbol else ""
+    rows = [(c.check, c.state, c.found, c.wanted, c.why) for c in value.checks]
+    table = rows_html(rows, ("check", "state", "found", "wanted", "why"))
+    return f"<p><b>Preflight of {escape(about)}{written(value.at_ns)}: {verdict}</b></p>{table}"
+
+
 _OWN = {
+    ("mexclab.venues.mexc.preflight_report", "PreflightReport"): _preflight_html,
     ("mexclab.domain.market", "Symbol"): _symbol_html,
     ("mexclab.research.similarity", "Matches"): _matches_html,
     ("mexclab.research.outcomes", "Outcomes"): _outcomes_html,

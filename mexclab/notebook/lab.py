@@ -29,6 +29,7 @@ from mexclab.research.windows import Panel, Query
 from mexclab.sample import sample_lake
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import INTERVAL_MS, interval_ms
+from mexclab.venues.mexc.preflight_report import PreflightReport
 
 SIMULATED = "SIMULATED sample: no market ever made these prices"
 
@@ -212,6 +213,11 @@ class Lab:
             DaemonUnreachable: none runs on this data folder; the sentence says how to start one.
         """
         return DeskClient.discover(self.settings.data)
+
+    def preflight(self, symbol: str | None = None) -> PreflightReport:
+        """Whether the venue would take an order of ours now, check by check; the running desk asks it."""
+        with self.desk as client:
+            return client.preflight(symbol)
 
     @property
     def mode(self) -> str:

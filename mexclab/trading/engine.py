@@ -154,7 +154,7 @@ class Engine:
 
     async def _see(self, book: Book) -> None:
         self.books[book.symbol] = book
-        if book.symbol not in self._first_seen:
+        if book.symbol not in self._first_seen and book.mid is not None:
             self._first_seen.add(book.symbol)
             for snipe in list(self.desk.snipes.values()):
                 if snipe.plan.symbol == book.symbol and snipe.snipe_id not in self.desk.first_books:

@@ -110,18 +110,17 @@ def _price(intent: Intent, _desk: Desk, limits: LimitSettings, facts: Facts) -> 
         why = f"the order's price {order.price} is above the cap {plan.price_cap}"
         yield Breach("price_collar", str(order.price), str(plan.price_cap), why)
     stale_ns = int(limits.stale_price_s * SECOND)
-    if book is None:
-        # before the opening there is no price and the cap alone protects; soon after it there must be one
+    if book is None or book.at_ns < plan.not_before_ns:
+        # what is quoted before the opening is no price: the cap alone protects; soon after there must be one
         if facts.now_ns > plan.not_before_ns + stale_ns:
             late = span(facts.now_ns - plan.not_before_ns)
             why = f"no price of {plan.symbol} has been seen {late} after the opening"
             yield Breach("stale_price", "none", span(stale_ns), why)
-        return
-    if facts.now_ns - book.at_ns > stale_ns:
+    elif facts.now_ns - book.at_ns > stale_ns:
         age = span(facts.now_ns - book.at_ns)
         why = f"the book of {plan.symbol} is {age} old; at most {span(stale_ns)} is allowed"
         yield Breach("stale_price", age, span(stale_ns), why)
-    if book.ask is not None and book.ask > plan.price_cap:
+    if book is not None and book.ask is not None and book.ask > plan.price_cap:
         why = f"the best ask {book.ask} is above the cap {plan.price_cap}"
         yield Breach("price_above_cap", str(book.ask), str(plan.price_cap), why)
 

@@ -170,7 +170,7 @@ class PaperVenue:
     def _carry_out(self, request: dict[str, Any]) -> Sequence[Happening]:
         at_ns = request["at_ns"]
         if request["do"] == "cancel":
-            return self.matcher.cancel(OWNER, request["client_id"], at_ns)
+            return list(self.matcher.cancel(OWNER, request["client_id"], at_ns))
         order = Order(
             client_id=request["client_id"],
             symbol=Symbol(request["base"], request["quote"]),
@@ -179,7 +179,7 @@ class PaperVenue:
             quantity=Decimal(request["quantity"]),
             price=Decimal(request["price"]),
         )
-        return self.matcher.submit(OWNER, order, at_ns)
+        return list(self.matcher.submit(OWNER, order, at_ns))
 
     async def order(self, client_id: str, symbol: Symbol) -> VenueOrder | None:
         return self.matcher.order(OWNER, client_id)

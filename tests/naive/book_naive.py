@@ -1,4 +1,4 @@
-"""The live book as one would explain it: a dict of Decimal a side, every frame read by protobuf's own means."""
+"""The live book as one would explain it: a dict of Decimal a side, frames read by protobuf's own means."""
 
 from __future__ import annotations
 

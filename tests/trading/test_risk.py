@@ -90,6 +90,14 @@ def test_an_entry_within_every_limit_is_cleared() -> None:
     assert (verdict.reason, verdict.why) == ("", "")
 
 
+LATER: dict[str, object] = {"now_ns": NOW + 3 * SECOND, "clock": ClockReading(0, 0, NOW)}
+
+
+def test_what_was_quoted_before_the_opening_does_not_make_the_price_of_the_opening_old() -> None:
+    quoted = Book(ABC, (), (Level(Decimal("1.9"), Decimal(1)),), NOW - HOUR)
+    assert broken(funded(), Intent(entry(plan()), plan()), LimitSettings(), facts(book=quoted)) == set()
+
+
 @pytest.mark.parametrize(
     ("changes", "limit"),
     [
@@ -98,9 +106,10 @@ def test_an_entry_within_every_limit_is_cleared() -> None:
         ({"clock": ClockReading(-200 * MILLISECOND, 51 * MILLISECOND, NOW)}, "clock_offset_ms"),
         ({"free_quote": None}, "balance_unknown"),
         ({"free_quote": Decimal(40)}, "insufficient_balance"),
-        ({"now_ns": NOW + 3 * SECOND, "clock": ClockReading(0, 0, NOW)}, "stale_price"),
+        (LATER, "stale_price"),
         ({"book": Book(ABC, (), (Level(Decimal("2.1"), Decimal(1)),), NOW)}, "price_above_cap"),
-        ({"book": Book(ABC, (), (Level(Decimal("1.9"), Decimal(1)),), NOW - 3 * SECOND)}, "stale_price"),
+        ({**LATER, "book": Book(ABC, (), (Level(Decimal("1.9"), Decimal(1)),), NOW)}, "stale_price"),
+        ({**LATER, "book": Book(ABC, (), (Level(Decimal("1.9"), Decimal(1)),), NOW - 1)}, "stale_price"),
     ],
 )
 def test_what_the_world_does_not_allow_or_does_not_tell_is_a_breach(

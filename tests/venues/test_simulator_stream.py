@@ -148,6 +148,15 @@ async def test_a_connection_without_a_subscription_is_closed_after_30_s_of_the_v
         assert 0.15 < after_s < 2  # 30 s / 100, and a slow machine
 
 
+async def test_who_unsubscribes_from_everything_has_another_30_s() -> None:
+    async with venue(terms=quick()) as stream, stream.client(DEPTH) as client:
+        await asyncio.sleep(0.4)
+        await client.ask("UNSUBSCRIPTION", [DEPTH])
+        code, after_s = await closed(client.socket)
+        assert code == 1008
+        assert after_s > 0.15
+
+
 async def test_a_connection_without_data_is_closed_after_60_s_and_a_ping_keeps_it() -> None:
     async with venue(terms=quick()) as stream, stream.client(DEPTH) as kept, stream.client(DEALS) as idle:
         began = asyncio.get_running_loop().time()

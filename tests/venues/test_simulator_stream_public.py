@@ -335,7 +335,7 @@ async def test_in_real_time_the_timer_pushes_at_the_pace_of_the_channel() -> Non
         began = stream.world.now_ns
         counts: dict[str, int] = defaultdict(int)
         twins: dict[str, int] = {}
-        for step in range(400):
+        for step in range(150):
             stream.world.advance(began + step * 5 * MILLISECOND)
             book = stream.world.book(BTC)
             assert book is not None

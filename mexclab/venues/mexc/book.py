@@ -67,6 +67,9 @@ class _Side:
         self._shown = _Shown(0, [], [], [], ())
         self._is_moved = self._is_touched = True  # since shown: places came or went, quantities changed
 
+    def __len__(self) -> int:
+        return len(self._quantities)
+
     def clear(self) -> None:
         self._quantities.clear()
         self._order.clear()
@@ -100,7 +103,7 @@ class _Side:
     def _place(self, count: int) -> None:
         """Give the ``count`` newest prices their places."""
         quantities = self._quantities
-        fresh = list(islice(reversed(quantities), count))
+        fresh = list(islice(reversed(quantities), count))[::-1]
         for text in fresh:
             if not _PRICE.fullmatch(text) or not text.strip(b"0."):
                 for new in fresh:
@@ -251,6 +254,10 @@ class LiveBook:
         self._asks, self._bids = _Side(-1), _Side(1)
         self._kept: list[tuple[int, int, bytes | DepthDiff]] = []
         self._old = 0
+
+    def __len__(self) -> int:
+        """Places that are kept, empty ones among them."""
+        return len(self._asks) + len(self._bids)
 
     # -- what comes in ---------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ client id, go again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -28,6 +28,7 @@ from mexclab.venues.mexc.http import Connection, Outcome
 from mexclab.venues.mexc.order_requests import OrderRequests
 from mexclab.venues.mexc.refusals import NOT_OPEN_YET
 from mexclab.venues.mexc.rest import Rest
+from mexclab.venues.mexc.tasks import Tasks
 from mexclab.venues.mexc.verdicts import ID_TAKEN, Verdicts
 
 STALE_NS = 200 * MILLISECOND  # a request that was signed for another instant than this is signed anew
@@ -129,7 +130,7 @@ class Gate:
         self._requests = OrderRequests(rest.origin, rest.signer, rest.common_lines, rest.terms.recv_window_ms)
         self._loaded: dict[str, _Shot] = {}
         self._flying: dict[str, _Shot] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def __repr__(self) -> str:
         return (
@@ -148,12 +149,14 @@ class Gate:
             del self._loaded[client_id]
         self._loaded[order.client_id] = shot
         wanted = sum(s.burst.attempts if s.burst.overlap else 1 for s in self._loaded.values())
-        self._spawn(self._warm(wanted + 1))
+        self._tasks.spawn(self._warm(wanted + 1))
 
-    def fire(self, order: Order, burst: Burst = ONCE) -> None:
+    def fire(self, order: Order, burst: Burst | None = None) -> None:
         """Let the order go now; returns when it is written, or when it is plain that it has to wait.
 
-        What was prepared for it is used if it is the same order; its burst is ``burst``.
+        Args:
+            order: what was prepared for it is used if it is the same order.
+            burst: None: the one it was prepared with, or once.
 
         Raises:
             DomainError: an order of this client id is under way already.
@@ -164,22 +167,18 @@ class Gate:
         now = self._rest.clock_ns()
         shot = self._loaded.pop(client_id, None)
         if shot is None:
-            shot = _Shot(self, order, burst)
+            shot = _Shot(self, order, burst or ONCE)
         else:
             if not _same(shot.order, order):
                 shot.request = None
-            shot.order, shot.burst = order, burst
+            shot.order, shot.burst = order, burst or shot.burst
         shot.released_ns = now
         if shot.request is None or abs(now - shot.stamp_ns) > STALE_NS:
             shot.request, shot.stamp_ns = self._requests.place(order, now), now
-        if burst.attempts > 1:
+        if shot.burst.attempts > 1:
             shot.ends_s = asyncio.get_running_loop().time() + self.terms.burst_within_s
         self._flying[client_id] = shot
         self._leave(shot)
-
-    def holds(self, client_id: str) -> bool:
-        """Whether the order is prepared and has not been fired."""
-        return client_id in self._loaded
 
     def stop(self, client_id: str) -> bool:
         """Let no further transmission of this order leave.
@@ -204,9 +203,7 @@ class Gate:
         """Let nothing more leave; what waits for its turn is told as never left."""
         for client_id in list(self._flying):
             self.stop(client_id)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     # -- leaving ---------------------------------------------------------------------------------
 
@@ -219,7 +216,7 @@ class Gate:
             connection = self._rest.lane.ready()
             if connection is not None and self._transmit(shot, connection):
                 return
-        shot.task = self._spawn(self._leave_later(shot, taken))
+        shot.task = self._tasks.spawn(self._leave_later(shot, taken))
 
     def _transmit(self, shot: _Shot, connection: Connection) -> bool:
         assert shot.request is not None
@@ -338,19 +335,11 @@ class Gate:
         shot.lost = Lost(second.client_id, why, second.at_ns)
         self._tell(FeedNews("orders", f"{second.client_id}: {why}; look at both", second.at_ns, True))
 
-    # -- tasks -----------------------------------------------------------------------------------
-
     async def _warm(self, count: int) -> None:
         try:
             await self._rest.lane.warm(count, FRESH_S)
         except VenueUnavailable as error:
             self._tell(FeedNews("orders", error.message, self._rest.clock_ns(), True))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _same(prepared: Order, fired: Order) -> bool:

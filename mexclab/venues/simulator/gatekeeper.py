@@ -66,20 +66,34 @@ class Gatekeeper:
     Args:
         accounts: by API key; looked into at every call, so accounts may come later.
         now_ns: the venue's clock as it tells it.
+        key_header: which header names the key, in lower case.
+        takes_forms: whether a body may be a form; MEXC takes JSON only.
     """
 
-    def __init__(self, accounts: Mapping[str, Account], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        now_ns: Callable[[], int],
+        key_header: str = "x-mexc-apikey",
+        takes_forms: bool = False,
+    ) -> None:
         self._accounts = accounts
         self._now_ns = now_ns
+        self._key_header = key_header
+        self._takes_forms = takes_forms
         self._seals: dict[str, tuple[str, _Seal]] = {}  # by API key: the secret that it was made of
+
+    def claimed(self, call: Call) -> Account | None:
+        """Whose call it claims to be; nothing is checked."""
+        return self._accounts.get(call.headers.get(self._key_header, ""))
 
     def admit(self, call: Call) -> Reply | None:
         """Find out whose call it is (``call.account``); the refusal when it may not come in."""
         headers, params = call.headers, call.params
-        key = headers.get("x-mexc-apikey")
+        key = headers.get(self._key_header)
         if not key:
             return KEY_REQUIRED
-        if call.method != "GET" and refuses_content(headers.get("content-type"), call.body):
+        if call.method != "GET" and self._refuses(headers.get("content-type"), call.body):
             return BAD_CONTENT_TYPE
         account = self._accounts.get(key)
         if account is None:
@@ -100,6 +114,9 @@ class Gatekeeper:
             return error(400, 700006, f"IP [{call.peer}] not in the ip white list")
         call.account = account
         return None
+
+    def _refuses(self, content_type: str | None, body: bytes) -> bool:
+        return not self._takes_forms and refuses_content(content_type, body)
 
     def _late(self, stamp: str, window: str | None) -> Reply | None:
         width = RECV_WINDOW_MS

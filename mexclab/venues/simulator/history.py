@@ -131,13 +131,21 @@ class _Tape:
         self._end(row)
         close = row[CLOSE]
         first_ns = max(row[OPEN_NS] + MINUTE, minute_ns - MINUTES_KEPT * MINUTE)
-        for at_ns in range(first_ns, minute_ns, MINUTE):
-            self._end([at_ns, close, close, close, close, 0, 0, 0])
+        if first_ns < minute_ns:
+            quiet = np.full((-(-(minute_ns - first_ns) // MINUTE), 8), close, dtype=np.int64)
+            quiet[:, OPEN_NS] = np.arange(first_ns, minute_ns, MINUTE)
+            quiet[:, LOTS:] = 0
+            self.minutes.append(quiet)
+        for day_ns in range(row[OPEN_NS] // DAY * DAY + DAY, minute_ns, DAY):
+            self._into_day([day_ns, close, close, close, close, 0, 0, 0])
         self.row = [minute_ns, close, close, close, close, 0, 0, 0]
         return self.row
 
     def _end(self, row: list[int]) -> None:
         self.minutes.append([row])
+        self._into_day(row)
+
+    def _into_day(self, row: list[int]) -> None:
         day_ns = row[OPEN_NS] // DAY * DAY
         if self.day is not None and self.day[OPEN_NS] != day_ns:
             self.days.append([self.day])
@@ -186,14 +194,14 @@ def fold(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 def bar_starts(open_ns: np.ndarray, interval: str) -> np.ndarray:
     """When the bar of ``interval`` begins that holds each moment; weeks begin on Monday, all in UTC."""
+    starts: np.ndarray = open_ns // INTERVALS[interval] * INTERVALS[interval]
     if interval == "1M":
         months = open_ns.astype("datetime64[ns]").astype("datetime64[M]")
-        starts: np.ndarray = months.astype("datetime64[ns]").astype(np.int64)
-        return starts
-    if interval == "1W":
+        starts = months.astype("datetime64[ns]").astype(np.int64)
+    elif interval == "1W":
         days = open_ns // DAY
-        return (days - (days + 3) % 7) * DAY  # the epoch was a Thursday
-    return open_ns // INTERVALS[interval] * INTERVALS[interval]
+        starts = (days - (days + 3) % 7) * DAY  # the epoch was a Thursday
+    return starts
 
 
 class History:
@@ -286,7 +294,7 @@ class History:
         # only the rows that can be part of an answer: a bar's rows begin less than its length after it
         first = 0 if start_ns is None else int(np.searchsorted(rows[:, OPEN_NS], start_ns - length))
         stop = len(rows) if end_ns is None else int(np.searchsorted(rows[:, OPEN_NS], end_ns + length))
-        most = (limit + 1) * (length // (MINUTE if length < DAY else DAY))
+        most = (limit + 3) * (length // (MINUTE if length < DAY else DAY))
         if start_ns is None:
             first = max(first, stop - most)
         elif stop - first > most + length // MINUTE:

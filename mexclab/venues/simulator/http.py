@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 from mexclab.venues.simulator.world import Account
@@ -46,18 +46,30 @@ class Call:
     account: Account | None = None
 
 
+class Gate(Protocol):
+    """Who decides which signed calls may come in."""
+
+    def claimed(self, call: Call) -> Account | None: ...
+
+    def admit(self, call: Call) -> Reply | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Who answers, whether the call must be signed, and which budget it is taken from.
 
     ``pool`` is "ip", "orders", "batch", "account", "announcements" or "none"; ``weight`` is in the weights
-    of the IP and UID pools. A handler that has to wait for something answers with an awaitable.
+    of the IP and UID pools. A handler that has to wait for something answers with an awaitable. A route of
+    another wire dialect has a gate of its own, and says in its own words (``reworded``) what the server
+    refuses in MEXC's before the handler is asked.
     """
 
     handle: Callable[[Call], Reply | Awaitable[Reply]]
     signed: bool = False
     weight: int = 1
     pool: str = "ip"
+    gate: Gate | None = None
+    reworded: Callable[[Reply], Reply] | None = None
 
 
 def error(status: int, code: int, words: str, *headers: tuple[str, str]) -> Reply:

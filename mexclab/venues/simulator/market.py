@@ -237,9 +237,8 @@ class SimulatedMarket:
         quantity = book.to_lots(Decimal(repr(quote / mid))) * market.lot
         if quantity * price < market.min_notional:
             return []
-        return self.matcher.house(
-            market.symbol, side, OrderType.IMMEDIATE_OR_CANCEL, (quantity, price), at_ns
-        )
+        size = (quantity, price)
+        return list(self.matcher.house(market.symbol, side, OrderType.IMMEDIATE_OR_CANCEL, size, at_ns))
 
     def _book(self, stage: _Stage, at_ns: int) -> BookSeen:
         return BookSeen(self.matcher.books[stage.market.symbol].snapshot(BOOK_DEPTH, at_ns))

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from math import exp
 from time import monotonic, perf_counter_ns
+from typing import TypeAlias
 
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.errors import MexclabError, VenueRejected
@@ -36,6 +37,7 @@ STREAM = "/ws"
 NOT_FOUND = error(404, 404, "Not Found")
 BROKEN = error(500, 500, "Internal Server Error")
 _REFUSED = Route(lambda call: NOT_FOUND)  # what a call costs its address that may not even come in
+Routes: TypeAlias = dict[tuple[str, str], Route]  # by method and path
 _TRAVELS = frozenset({"orders", "batch"})  # the pools whose calls have a latency
 
 
@@ -46,22 +48,30 @@ class SimulatorServer:
         world: what is served.
         terms: budgets, latency, time.
         faults: what goes wrong; None: nothing.
+        dialect: the routes of a second wire dialect, served beside MEXC's on paths of its own.
     """
 
-    def __init__(self, world: World, terms: ServerTerms, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        terms: ServerTerms,
+        faults: Faults | None = None,
+        dialect: Callable[[SimulatorServer], Routes] | None = None,
+    ) -> None:
         self.world = world
         self.terms = terms
         self.faults = faults if faults is not None else Faults()
         self.faults.bind(world)
         self.hub = StreamHub(world, terms, self.faults, ListenKeys(LIFE_S / terms.time_scale))
         self.pools = Pools(terms)
-        self.gatekeeper = Gatekeeper(world.accounts, self._told_ns)
+        self.gatekeeper = Gatekeeper(world.accounts, self.told_ns)
         self.connections: set[Connection] = set()
         self.requests = 0
         self.orders_received = 0
         self.orders_in_flight = 0
         self.url = self.ws_url = ""
-        self._routes: dict[tuple[str, str], Route] = {
+        self._routes: Routes = {
+            **({} if dialect is None else dialect(self)),
             **public.routes(self), **web.routes(self), **control.routes(self), **private.routes(self)
         }  # fmt: skip
         self._paths = {path for _, path in self._routes}
@@ -123,7 +133,7 @@ class SimulatorServer:
             return self.world.now_ns
         return self._anchor_ns + perf_counter_ns() - self._began_ns
 
-    def _told_ns(self) -> int:
+    def told_ns(self) -> int:
         """``now_ns`` of the moment that the world is at: when a request that travelled is judged."""
         return self.world.now_ns + self.faults.clock_ns()
 
@@ -164,7 +174,7 @@ class SimulatorServer:
         if travels:
             self.orders_received += 1
         if route.signed:  # who it claims to be, for faults of one account; the gatekeeper judges
-            call.account = self.world.accounts.get(call.headers.get("x-mexc-apikey", ""))
+            call.account = (route.gate or self.gatekeeper).claimed(call)
         fault = self.faults.on_request(call)
         if fault is not None or (travels and self.terms.latency_ms_median):
             _Journey(self, route, call, turn, fault).begin()
@@ -178,20 +188,24 @@ class SimulatorServer:
 
     def handle(self, route: Route, call: Call) -> Reply | Awaitable[Reply]:
         """Judge and carry out one request at the moment that the world is at."""
-        uid = ""
-        if route.signed:
-            if refusal := self.gatekeeper.admit(call):
-                return self.pools.admit(_REFUSED, call.peer, "") or refusal
-            assert call.account is not None
-            uid = call.account.owner
-        if refusal := self.pools.admit(route, call.peer, uid):
-            return refusal
+        if refusal := self._refused(route, call):
+            return refusal if route.reworded is None else route.reworded(refusal)
         try:
             return route.handle(call)
         except VenueRejected as no:
             return error(400, no.data["code"], no.data["words"])
         except MexclabError:
             return BROKEN
+
+    def _refused(self, route: Route, call: Call) -> Reply | None:
+        """Why the call may not come in, or not now."""
+        uid = ""
+        if route.signed:
+            if refusal := (route.gate or self.gatekeeper).admit(call):
+                return self.pools.admit(_REFUSED, call.peer, "") or refusal
+            assert call.account is not None
+            uid = call.account.owner
+        return self.pools.admit(route, call.peer, uid)
 
     def promise(self, reply: Awaitable[Reply], answer: Callable[[Reply], None]) -> None:
         """Answer with what an awaitable will give; one that ends badly is answered as the venue's fault."""

@@ -32,7 +32,7 @@ class Terms:
 
 
 class DepthProcess:
-    """The true book: every version changes one level; a frame tells of all that changed since the last one."""
+    """The true book: every version changes one level; a frame tells of all that changed since the last."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -108,7 +108,7 @@ class DepthProcess:
         )
 
     def told(self, count: int) -> Iterator[tuple[bytes, list[DepthSnapshot]]]:
-        """Frames as they arrive, some lost, some twice; each with the snapshot that would straddle the next."""
+        """Frames as they arrive, some lost, some twice; each with a snapshot from its midst, or none."""
         rng = random.Random(self.terms.seed + 1)
         told = 0
         while told < count:

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import OrderState
-from mexclab.domain.reports import Accepted, Cancelled
+from mexclab.domain.reports import Accepted, Cancelled, Traded
 from mexclab.errors import ConfigError, VenueUnavailable
-from mexclab.venues.mexc.account import TRADES_PER_PAGE, AccountTerms, MexcAccount
+from mexclab.venues.mexc.account import AccountTerms, MexcAccount
 from mexclab.venues.mexc.confirm import ConfirmTerms
 from mexclab.venues.mexc.limits import LimitTerms
+from mexclab.venues.mexc.own_trades import PAGE
 from tests.venues.mexc.gate_scene import Told, order, rest_to
 from tests.venues.mexc.raw_server import (
     Act,
@@ -42,11 +43,11 @@ MS = 1_000_000
 
 @asynccontextmanager
 async def account_at(
-    *script: Act, otherwise: Act = hangs_up
+    *script: Act, otherwise: Act = hangs_up, confirms: bool = False
 ) -> AsyncIterator[tuple[MexcAccount, RawServer, Told]]:
     async with raw_server(otherwise, *script) as server:
         rest, told = rest_to(server.url, LIMITS), Told()
-        account = MexcAccount(rest, told.hear, AccountTerms())
+        account = MexcAccount(rest, told.hear, AccountTerms(confirm_by_query=confirms))
         try:
             yield account, server, told
         finally:
@@ -191,7 +192,7 @@ def test_the_pages_of_a_span_hold_every_trade_once_whichever_end_the_venue_shows
     offsets: list[int], since: int, newest_first: bool
 ) -> None:
     base = time.time_ns() // MS - 10_000
-    assume(max(Counter(offsets).values(), default=0) < TRADES_PER_PAGE)
+    assume(max(Counter(offsets).values(), default=0) < PAGE)
     rows = [trade_row(number, base + offset) for number, offset in enumerate(offsets)]
 
     async def scene() -> None:
@@ -205,14 +206,14 @@ def test_the_pages_of_a_span_hold_every_trade_once_whichever_end_the_venue_shows
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-@pytest.mark.parametrize("crowd", [TRADES_PER_PAGE - 1, TRADES_PER_PAGE + 1])
+@pytest.mark.parametrize("crowd", [PAGE - 1, PAGE + 1])
 async def test_a_millisecond_with_more_trades_than_a_page_is_not_guessed_at(
     newest_first: bool, crowd: int
 ) -> None:
     base = time.time_ns() // MS - 10_000
     rows = [trade_row(number, base + max(0, number - crowd + 1)) for number in range(crowd + 150)]
     async with account_at(otherwise=Trades(rows, newest_first).act) as (account, _, _):
-        if crowd < TRADES_PER_PAGE:
+        if crowd < PAGE:
             assert len(await account.fills(BTC, base * MS)) == len(rows)
         else:
             with pytest.raises(VenueUnavailable, match="one millisecond"):
@@ -236,6 +237,18 @@ async def test_an_order_with_more_trades_than_a_page_is_told_in_full() -> None:
         fills = await account.fills_of(known)
         assert sum(fill.quantity for fill in fills) == known.filled
         assert {fill.client_id for fill in fills} == {"snipe-b-1"}
+
+
+async def test_trades_that_the_venue_counts_and_does_not_show_yet_are_asked_for_again() -> None:
+    ended = order_row(status="PARTIALLY_CANCELED", executedQty="0.2")
+    both = [trade_row(1, 5), trade_row(2, 6)]
+    script = [takes("C02__7"), says(200, ended), says(200, both[:1]), says(200, ended), says(200, both)]
+    async with account_at(*script, confirms=True) as (account, _, told):
+        account.submit(order())
+        gone = await told.one(Cancelled)
+        assert gone.executed == Decimal("0.2")
+        assert [t.fill.trade_id for t in told.of(Traded)] == ["1X1", "2X1"]
+        assert told.happenings[-1] == gone, "the end is told after every trade of it"
 
 
 async def test_a_cancellation_goes_by_the_venues_id_and_is_repeated_until_it_is_answered() -> None:

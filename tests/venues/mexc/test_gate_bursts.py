@@ -25,7 +25,6 @@ async def test_a_prepared_shot_carries_the_stamp_of_its_instant_and_its_phases_a
     async with at_the_gate() as scene:
         release = time.time_ns() + 100 * MS
         scene.gate.prepare(order(), release)
-        assert scene.gate.holds(order().client_id)
         await asyncio.sleep(0.06)
         scene.gate.fire(order())  # up to the venue's tolerance early: its stamp is still the instant's
         timed = await scene.told.one(ShotTimed)
@@ -36,7 +35,6 @@ async def test_a_prepared_shot_carries_the_stamp_of_its_instant_and_its_phases_a
         assert timed.released_ns <= timed.written_ns <= accepted.at_ns == timed.acked_ns
         assert timed.transmissions == 1
         assert scene.told.happenings == [accepted, timed]
-        assert not scene.gate.holds(order().client_id)
 
 
 async def test_preparing_opens_the_connections_and_firing_uses_one_of_them() -> None:
@@ -213,6 +211,18 @@ async def test_an_overlapping_burst_stops_at_the_first_acceptance() -> None:
         await asyncio.sleep(0.15)
         assert len(scene.server.seen) == 1
         assert len(scene.told.happenings) == 1
+
+
+async def test_a_transmission_that_waits_for_its_turn_does_not_leave_after_another_one_was_taken() -> None:
+    limits = LimitTerms(orders_per_s=1, orders_reserve_per_s=0, slack_ms=0)
+    burst = Burst(attempts=2, spacing_ns=10 * MS, overlap=True)
+    async with at_the_gate(after(0.1, "C02__1"), limits=limits, terms=GateTerms(1.9, 1.9)) as scene:
+        scene.gate.fire(order(), burst)
+        await scene.told.one(Accepted)
+        assert scene.gate.asked == 2, "the second one waits"
+        await asyncio.sleep(1.2)
+        assert (scene.gate.asked, scene.gate.under_way) == (1, 0)
+        assert len(scene.server.seen) == len(scene.told.happenings) == 1
 
 
 async def test_one_client_id_that_is_taken_twice_is_told_loudly() -> None:
