@@ -5,7 +5,8 @@ drift and all, against a raw asyncio server that checks signatures (``benchmarks
 our own simulator, each in a process of its own on loopback. Beside it, on the same raw server: ccxt's async
 ``create_order``, and aiohttp with a hand-signed request. Below it: a TCP ping-pong of requests of the same
 length, blocking and on asyncio. All take turns in blocks of 50 within one run. Wall time of each order, and
-CPU time of this process, kernel included; on a shared machine p10, p50 and CPU are to be trusted.
+CPU time of this process (kernel included; the median of the blocks); on a shared machine p10, p50 and CPU
+are to be trusted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from statistics import median
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -51,12 +53,12 @@ class Contender:
     name: str
     block: Block
     times_ns: list[int] = field(default_factory=list)
-    cpu_s: float = 0.0
+    cpu_s: list[float] = field(default_factory=list)  # of each block
 
     async def run(self, count: int) -> None:
         began = time.process_time()
         self.times_ns += await self.block(count)
-        self.cpu_s += time.process_time() - began
+        self.cpu_s.append(time.process_time() - began)
 
     def us(self, share: float) -> float:
         ordered = sorted(self.times_ns)
@@ -64,7 +66,7 @@ class Contender:
 
     @property
     def cpu_us(self) -> float:
-        return self.cpu_s / len(self.times_ns) * 1e6
+        return median(self.cpu_s) / BLOCK * 1e6
 
 
 class Ours:

@@ -95,13 +95,13 @@ def desk(settings: Settings, version: str, credential: Callable[[], Credential])
         LedgerUnavailable, LedgerInUse: see ``mexclab.store.ledger``.
         VaultError: see ``mexclab.store.vault``.
     """
-    return _assemble(settings, road(settings, version, credential))
+    return _assemble(settings, lambda: road(settings, version, credential))
 
 
 def road(settings: Settings, version: str, credential: Callable[[], Credential]) -> Road:
     """The way to the venue that the settings name; the simulator of one's own is started."""
     if settings.mode == "live":
-        return _live(settings, version, credential())
+        return _live(settings, version, credential)
     url = settings.venue.rest_url
     if url is not None and not is_loopback(url):
         raise ConfigError(
@@ -110,7 +110,7 @@ def road(settings: Settings, version: str, credential: Callable[[], Credential])
         )
     folder = data_folder(settings) / "paper"
     latency = settings.paper.latency_ms_median
-    arguments = ("--memory", str(folder), "--latency-ms", str(latency), "--quiet")
+    arguments = ("--memory", str(folder), "--latency-ms", str(latency), "--pair", "MXUSDT")
     child = ChildSimulator(folder, arguments) if url is None else None
     clock = SystemClock()
     addresses = child.address if child is not None else None
@@ -121,17 +121,21 @@ def road(settings: Settings, version: str, credential: Callable[[], Credential])
 
 def demo(settings: Settings, show: Show, version: str) -> Assembly:
     """A desk on a simulator of its own, in accelerated time."""
+    unhurried = {"burst_attempts": 1, "ip_weight_10s": MANY, "orders_per_s": MANY}
+    seldom = {"near_interval_s": 60, "symbols_interval_s": 60, "calendar_interval_s": 600}
+    venue = settings.venue.model_copy(update={**unhurried, **seldom})
+    own = settings.model_copy(update={"venue": venue})
+    return _assemble(own, lambda: _stepped(own, show, version))
+
+
+def _stepped(settings: Settings, show: Show, version: str) -> Road:
     folder = data_folder(settings) / "paper"
-    child = ChildSimulator(folder, [
-        "--stepped", "--quiet", "--patient", "--memory", str(folder), "--seed", str(show.seed),
-        "--start-ns", str(show.start_ns), "--latency-ms", str(settings.paper.latency_ms_median),
-    ])  # fmt: skip
-    own = settings.model_copy(update={"venue": settings.venue.model_copy(update={
-        "burst_attempts": 1, "ip_weight_10s": MANY, "orders_per_s": MANY, "near_interval_s": 60, "symbols_interval_s": 60, "calendar_interval_s": 600,
-    })})  # fmt: skip
-    terms = _terms(own, child.address.url, child.address.ws_url)
+    numbers = {"seed": show.seed, "start-ns": show.start_ns, "latency-ms": settings.paper.latency_ms_median}
+    arguments = [f"--{name}={number}" for name, number in numbers.items()]
+    child = ChildSimulator(folder, ["--stepped", "--quiet", "--patient", "--memory", str(folder), *arguments])
+    terms = _terms(settings, child.address.url, child.address.ws_url)
     venue = SteppedMexc(show.clock, terms, _paper_signer(), lambda: int(EARLY_NS * show.clock.speed))
-    return _assemble(own, Road(venue, show.clock, Identity("demo", SIMULATOR, version), child))
+    return Road(venue, show.clock, Identity("demo", SIMULATOR, version), child)
 
 
 def good_enough(settings: Settings) -> PreflightTerms:
@@ -144,12 +148,12 @@ def good_enough(settings: Settings) -> PreflightTerms:
     )
 
 
-def _live(settings: Settings, version: str, credential: Credential) -> Road:
+def _live(settings: Settings, version: str, ask: Callable[[], Credential]) -> Road:
     if settings.snipe.auto_arm:
         raise ConfigError(
             'mode = "live" arms nothing by itself: set snipe.auto_arm = false and arm each snipe'
         )
-    clock = SystemClock()
+    credential, clock = ask(), SystemClock()
     signer = Signer(credential.key.reveal(), credential.secret.reveal())
     venue = MexcVenue(clock, _terms(settings, settings.venue.rest_url, None), signer, _follower(clock))
     return Road(venue, clock, Identity("live", f"MEXC, account {credential.account}", version))
@@ -197,19 +201,21 @@ def _terms(settings: Settings, rest_url: str | None, stream_url: str | None) -> 
     )
 
 
-def _assemble(settings: Settings, way: Road) -> Assembly:
-    database = ledger = None
+def _assemble(settings: Settings, make_road: Callable[[], Road]) -> Assembly:
+    """The ledger first: who may not write it needs no road to a venue."""
+    database = ledger = way = None
     try:
         database = _database(settings)
         ledger = PostgresLedger.open(database)
+        way = make_road()
         return _engine(settings, way, database, ledger)
     except BaseException:
+        if way is not None and way.simulator is not None:
+            way.simulator.stop()
         if ledger is not None:
             ledger.close()
         if database is not None:
             database.close()
-        if way.simulator is not None:
-            way.simulator.stop()
         raise
 
 

@@ -107,6 +107,9 @@ def simulate(
     latency_ms: Annotated[
         int, typer.Option(min=0, max=60_000, help="Median round trip of orders and cancels.")
     ] = 0,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="An established pair, such as BTCUSDT; repeatable; default: six.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Listings only, no established pairs.")] = False,
     patient: Annotated[bool, typer.Option("--patient", help="No rate limits.")] = False,
     start_ns: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -118,9 +121,9 @@ def simulate(
     from mexclab.simulate import SimulateWishes
     from mexclab.simulate import simulate as serve
 
-    accounts = tuple(account or ())
+    accounts, pairs = tuple(account or ()), () if quiet else tuple(pair) if pair else None
     wishes = SimulateWishes(
-        host, port, seed, accounts, memory, faults, latency_ms, quiet, patient, start_ns, stepped, child
+        host, port, seed, accounts, memory, faults, latency_ms, pairs, patient, start_ns, stepped, child
     )
     serve(_settings(config), wishes, typer.echo)
 

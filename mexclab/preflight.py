@@ -26,7 +26,7 @@ def preflight(settings: Settings, symbol: str) -> PreflightReport:
     """
     pair = Symbol.parse(symbol) if symbol else None
     try:
-        return PreflightReport.of(DeskClient.discover(settings.data).preflight(symbol))
+        return DeskClient.discover(settings.data).preflight(symbol)
     except DaemonUnreachable:
         way = road(settings, VERSION, lambda: credential(settings))
         return asyncio.run(_asked(settings, way, pair))

@@ -18,7 +18,7 @@ from typing import IO
 
 from mexclab.config import Settings
 from mexclab.errors import ConfigError, PortInUse
-from mexclab.venues.simulator.fault_plan import FaultPlan
+from mexclab.venues.simulator.fault_plan import load_plan
 from mexclab.venues.simulator.faults import Faults
 from mexclab.venues.simulator.server import ServerTerms, SimulatorServer
 from mexclab.venues.simulator.world import PAPER_ACCOUNT, Account, World, WorldTerms
@@ -37,7 +37,7 @@ class SimulateWishes:
     memory: Path | None = None
     faults: Path | None = None
     latency_ms: int = 0
-    quiet: bool = False  # listings only, no established pairs
+    pairs: tuple[str, ...] | None = None  # established pairs; None: the usual ones
     patient: bool = False  # no rate limits, for accelerated time
     start_ns: int | None = None
     stepped: bool = False
@@ -50,7 +50,7 @@ def simulate(settings: Settings, wishes: SimulateWishes, say: Callable[[str], No
     Raises:
         ConfigError, PortInUse, VenueUnavailable: what is wrong, in one sentence.
     """
-    faults = Faults(FaultPlan.read(wishes.faults)) if wishes.faults is not None else Faults()
+    faults = Faults(load_plan(wishes.faults)) if wishes.faults is not None else Faults()
     with _only_one(wishes.memory):
         world = World(_world_terms(settings, wishes), wishes.memory)
         try:
@@ -68,7 +68,7 @@ def _world_terms(settings: Settings, wishes: SimulateWishes) -> WorldTerms:
         {paper.quote_asset: paper.quote_balance},
         uid=PAPER_ACCOUNT.uid,
     )
-    known = {} if not wishes.quiet else {"pairs": ()}
+    known = {} if wishes.pairs is None else {"pairs": wishes.pairs}
     return WorldTerms(
         start_ns=time.time_ns() if wishes.start_ns is None else wishes.start_ns,
         seed=paper.seed if wishes.seed is None else wishes.seed,
@@ -120,7 +120,7 @@ async def _serve(
         await server.start(wishes.host, wishes.port)
     except OSError as error:
         raise PortInUse(
-            f"{wishes.host}:{wishes.port} cannot be listened on ({error.strerror}); --port 0 takes a free one",
+            f"{wishes.host}:{wishes.port} cannot be listened on: {error.strerror}; --port 0 takes any",
             port=wishes.port,
         ) from error
     stop = asyncio.Event()

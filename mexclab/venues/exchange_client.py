@@ -54,6 +54,7 @@ class CcxtTerms:
         turn_s: how long an order waits for its turn before it is given up, unsent.
         fresh_for_s: the list of markets is asked for again when it is older.
         poll_s: between two looks at the orders that rest.
+        close_s: what TLS connections are given to close, when everything ends.
     """
 
     exchange_id: str
@@ -69,9 +70,10 @@ class CcxtTerms:
     turn_s: float = 2.0
     fresh_for_s: float = 30.0
     poll_s: float = 1.0
+    close_s: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("deadline_s", "turn_s", "fresh_for_s", "poll_s"):
+        for name in ("deadline_s", "turn_s", "fresh_for_s", "poll_s", "close_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above zero, not {getattr(self, name)}", name=name)
 
@@ -175,6 +177,7 @@ def _config(terms: CcxtTerms) -> dict[str, Any]:
         "password": terms.password,
         "enableRateLimit": False,
         "timeout": int(terms.deadline_s * 1000),
+        "timeout_on_exit": int(terms.close_s * 1000),
         "urls": dict(terms.urls),
         "has": {"fetchCurrencies": False},  # a signed question that nothing here needs
         "options": {**_OPTIONS, **terms.options},

@@ -177,15 +177,40 @@ def _fee(row: Unified, what: str) -> tuple[Decimal, str]:
 def balances_of(answer: Unified) -> Balances:
     """What the account holds, by asset; assets of which there is nothing are left out.
 
+    ccxt passes over rows that it cannot read, and takes an answer without rows for an empty account. Both
+    would make money disappear, so every row of the answer must be found again, and there must be a list.
+
     Raises:
-        VenueUnavailable: an amount is not exactly known.
+        VenueUnavailable: an amount is not exactly known, or a row was passed over.
     """
+    held: Mapping[str, object] = answer["free"]
+    rows = _rows(answer.get("info"))
+    if rows is None and not held:
+        raise VenueUnavailable("the answer about the account has no list of assets; nothing is known")
+    codes = {code.upper() for code in held}
+    for row in rows or ():
+        if not any(isinstance(value, str) and value.upper() in codes for value in row.values()):
+            raise VenueUnavailable("a row of the account names no asset; what it says is not known")
     found = {}
-    for asset, free in answer["free"].items():
+    for asset, free in held.items():
         balance = Balance(exactly(free, f"free {asset}"), exactly(answer["used"][asset], f"locked {asset}"))
         if balance.total:
             found[asset] = balance
     return found
+
+
+def _rows(raw: object) -> list[Mapping[str, object]] | None:
+    """The innermost rows of a raw answer; None where there is no list that could hold any."""
+    inner = list(raw.values()) if isinstance(raw, Mapping) else raw
+    if not isinstance(inner, list):
+        return None
+    if isinstance(raw, list):
+        deeper = [found for each in inner if (found := _rows(each)) is not None]
+        rows = [row for found in deeper for row in found]
+        plain = [each for each in inner if isinstance(each, Mapping) and _rows(each) is None]
+        return rows + plain
+    lists = [found for each in inner if (found := _rows(each)) is not None]
+    return [row for found in lists for row in found] if lists else None
 
 
 def order_words(order: Order) -> tuple[str, str, str, str | None, dict[str, Any]]:

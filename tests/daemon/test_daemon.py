@@ -20,7 +20,9 @@ from tests.daemon.conftest import Running
 def test_health_answers_without_a_token_and_gives_a_reason_per_check(shared_daemon: Running) -> None:
     with shared_daemon.client(token="none") as client:
         assert client.get("/health/live").json() == {"live": True}
-        ready = client.get("/health/ready")
+        deadline = time.monotonic() + 20  # the listing sources are asked once the API answers
+        while (ready := client.get("/health/ready")).status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.1)
     assert ready.status_code == 200
     checks = ready.json()["checks"]
     assert {check["name"] for check in checks} == {"ledger", "venue clock", "listings", "orders", "entries"}
@@ -165,7 +167,10 @@ def test_a_ledger_that_cannot_be_reached_stops_everything_with_the_password_mask
 def test_live_mode_names_what_is_missing_and_trades_nothing(daemon: Running) -> None:
     done = daemon.run("trade", MEXCLAB_MODE="live")
     assert done.returncode == 2
-    assert "no adapter" in done.stderr
+    assert "there is no vault" in done.stderr
+    armed = daemon.run("trade", MEXCLAB_MODE="live", MEXCLAB_SNIPE__AUTO_ARM="true")
+    assert armed.returncode == 2
+    assert "auto_arm" in armed.stderr
 
 
 def test_no_daemon_is_said_with_how_to_start_one(daemon: Running) -> None:

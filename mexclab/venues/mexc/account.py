@@ -98,11 +98,11 @@ class MexcAccount:
 
     def submit(self, order: Order) -> None:
         """Send it. Told later: Accepted, Refused, Lost, or Cancelled if it provably never left."""
+        self.gate.fire(order)  # the rest can wait until it is on its way
         self._orders[order.client_id] = order
         if len(self._orders) > MOST_ORDERS:
             del self._orders[next(iter(self._orders))]
         self._symbols[order.symbol] = None
-        self.gate.fire(order)
 
     def cancel(self, order: Order) -> None:
         """Ask for its end; what has not left yet does not leave any more."""

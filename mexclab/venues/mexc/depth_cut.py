@@ -1,23 +1,24 @@
 """Depth frames cut by hand, because they are nearly all of the traffic.
 
-Measured on frames of 1 to 20 levels, cutting costs about a third of reading the same values out of protobuf's
-own C objects, whose every attribute is a look-up. What is laid out in any other way than MEXC's is left to
-``frames.Decoder``.
+Measured on frames of 1 to 20 levels, cutting and applying them costs about a sixth of what it takes to read
+the same values out of protobuf's own C objects, whose every attribute is a look-up. What is laid out in any
+other way than MEXC's is left to ``frames.Decoder``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
 
 from mexclab.errors import DomainError
 from mexclab.venues.mexc.wire_types import LATEST_MS, ns
 
 _VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
-_LONGEST = 24  # characters of a price or quantity that are cut by hand
-_LONGEST_LEVEL = 0x2D  # bytes; a size above it would look like a digit
-_TIMES = re.compile(rb'(?:"\x20[ -~]{32})?(?:\(' + _VARINT + rb")?0(" + _VARINT + rb")", re.DOTALL).match
+_TIMES = re.compile(
+    rb'(?:"\x20[ -~]{32})?(?:\(' + _VARINT + rb")?(?:0(" + _VARINT + rb"))?\xca\x13", re.DOTALL
+).match
+_LAST_ORDER = re.compile(rb"0" + _VARINT, re.DOTALL).fullmatch
+_EVENT, _FIRST, _SENT = 0x1A, 0x22, 0x30  # tags of the event type, the first version and the time
+_LATER_MS = 4  # bytes of a time that stay the same for 16 s, of six
 
 
 def channel_of(frame: bytes) -> bytes:
@@ -29,12 +30,11 @@ def channel_of(frame: bytes) -> bytes:
 
 
 class DepthCut:
-    """Cuts the depth frames of one channel where they are laid out as MEXC lays them out.
+    """Finds versions and levels in the depth frames of one channel, laid out as MEXC lays them out.
 
     The layout: channel, symbol, times, then the body (field 313) up to the frame's end: asks, bids, event
-    type, the two versions, and possibly the time of the last order. One regular expression knows all of it,
-    every size included, so that what it takes is what the schema would read; what it does not take is not
-    refused, only left to the schema.
+    type, the two versions, and possibly the time of the last order. Any other layout is not refused, only
+    left to the schema.
 
     Args:
         channel: ``spot@public.aggre.depth.v3.api.pb@100ms@BTCUSDT``.
@@ -42,32 +42,65 @@ class DepthCut:
     """
 
     def __init__(self, channel: str, wire_name: str) -> None:
-        self._head = _text_field(1, channel) + _text_field(3, wire_name)
-        self._rest = _depth_layout(_text_field(3, channel.removesuffix(f"@{wire_name}")))
+        self._front = _text_field(1, channel) + _text_field(3, wire_name)
+        self._head = self._front + bytes((_SENT,))
+        self._event = _text_field(_EVENT >> 3, channel.removesuffix(f"@{wire_name}")) + bytes((_FIRST,))
+        self._behind = len(self._front)
+        self._event_size = len(self._event)
+        self._usual = b"\x00"  # what lies behind the first bytes of the time, up to the body's size
 
-    def cut(self, frame: bytes) -> tuple[int, int, bytes, bytes] | None:
-        """First and last version, and the levels of asks and of bids; None: laid out in another way.
+    def cut(self, frame: bytes) -> tuple[int, int, int, int] | None:
+        """First and last version, and where the levels begin and end; None: laid out in another way.
 
-        Levels are as they lie in the frame: prices and quantities in turn, each of digits and points, with
-        bytes in between that are neither.
+        The levels are not looked at: only who walks them from begin to end knows that they are levels.
         """
-        head = self._head
-        if not frame.startswith(head):
+        at = self._behind
+        # the time that a frame was sent hardly changes: where it lies as it did before, it need not be read
+        if frame.startswith(self._usual, at + 3) and frame.startswith(self._head) and frame[at + 1] > 0x7F:
+            begin = at + 9
+            if frame[at + 2] < 0x80:
+                return None
+        else:
+            begin = self._look(frame)
+            if not begin:
+                return None
+        whole = len(frame)
+        end = frame.find(self._event, begin)
+        size = frame[begin]
+        begin += 1
+        if size > 0x7F:
+            size = size & 0x7F | frame[begin] << 7
+            begin += 1
+        at = end + self._event_size
+        if begin + size != whole or end < begin or at >= whole:
             return None
-        found = self._rest(frame, len(head))
-        if found is None:
+        stop = at + 1 + frame[at]
+        first = frame[at + 1 : stop]
+        if frame[stop : stop + 1] != b"*":
             return None
-        low, high, asks, bids, first, last = found.groups()
-        if len(frame) - found.end(2) != (low[0] & 0x7F | high[0] << 7 if low else high[0]):
+        at = stop + 2
+        stop = at + frame[stop + 1]
+        last = frame[at:stop]
+        if stop != whole and (stop > whole or not _LAST_ORDER(frame, stop)):
             return None
-        if first[0] != len(first) - 1 or last[0] != len(last) - 1:
-            return None
-        return int(first[1:]), int(last[1:]), asks, bids
+        if first.isdigit() and last.isdigit():
+            return int(first), int(last), begin, end
+        return None
+
+    def _look(self, frame: bytes) -> int:
+        """Where the body's size lies, by reading all that comes before it; 0: laid out in another way."""
+        found = _TIMES(frame, self._behind) if frame.startswith(self._front) else None
+        if found is None or found.end() + 2 > len(frame):
+            return 0
+        sent = found[1]
+        if sent is not None and len(sent) == _LATER_MS + 2 and found.end() - self._behind == len(sent) + 3:
+            self._usual = sent[2:] + b"\xca\x13"
+        return found.end()
 
     def sent_ns(self, frame: bytes) -> int | None:
         """When the venue sent a frame, by its own word, in nanoseconds; None where it does not say."""
-        found = _TIMES(frame, len(self._head))
-        if found is None:
+        found = _TIMES(frame, self._behind)
+        if found is None or found[1] is None:
             return None
         at_ms = 0
         for place, byte in enumerate(found[1]):
@@ -75,37 +108,12 @@ class DepthCut:
         return ns(at_ms) if 0 < at_ms <= LATEST_MS else None
 
 
-@cache
-def _depth_layout(event_type: bytes) -> Callable[[bytes, int], re.Match[bytes] | None]:
-    """Matches a depth frame from behind its symbol to its end."""
-
-    def sized(size: int) -> bytes:
-        digits = b"[0-9]" if size == 1 else b"[0-9.]{%d}" % size
-        return (
-            digits if size <= 18 else b"(?=[0-9]{1,18}\\.)" + digits
-        )  # no number is longer before its point
-
-    def level(tag: bytes) -> bytes:
-        """``tag size 0A size price 12 size quantity``: the sizes agree."""
-        sizes = []
-        for whole in range(6, _LONGEST_LEVEL + 1):
-            ways = [
-                re.escape(bytes((price,))) + sized(price) + rb"\x12" + re.escape(bytes((rest,))) + sized(rest)
-                for price in range(1, _LONGEST + 1)
-                if 1 <= (rest := whole - 4 - price) <= _LONGEST
-            ]
-            sizes.append(re.escape(bytes((whole,))) + rb"\n(?:" + rb"|".join(ways) + rb")")
-        return tag + rb"(?:" + rb"|".join(sizes) + rb")"
-
-    times = rb'(?:"\x20[ -~]{32})?(?:\(' + _VARINT + rb")?(?:0" + _VARINT + rb")?"
-    body = rb"\xca\x13([\x80-\xff])?([\x00-\x7f])"
-    levels = rb"((?:" + level(rb"\n") + rb")*+)((?:" + level(rb"\x12") + rb")*+)"
-    versions = rb'"(.[0-9]{1,19})\*(.[0-9]{1,19})(?:0' + _VARINT + rb")?"
-    return re.compile(times + body + levels + re.escape(event_type) + versions, re.DOTALL).fullmatch
-
-
 def _text_field(number: int, text: str) -> bytes:
-    """A protobuf field of text that is shorter than 128 bytes."""
+    """A protobuf field of text that is shorter than 128 bytes.
+
+    Raises:
+        DomainError: it is longer.
+    """
     data = text.encode()
     if len(data) > 127:
         raise DomainError(f"{text!r} is too long for the name of a channel", text=text)

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.market import Side
@@ -90,16 +91,12 @@ class _Shot:
     lost: Lost | None = None
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
-    request: bytes | None = None
+    request = b""
     released_ns = 0
 
-    def __init__(self, gate: Gate, order: Order, burst: Burst) -> None:
-        self.gate = gate
+    def __init__(self, order: Order, burst: Burst) -> None:
         self.order = order
         self.burst = burst
-
-    def heard(self, outcome: Outcome) -> None:
-        self.gate.hear(self, outcome)
 
 
 class Gate:
@@ -128,6 +125,11 @@ class Gate:
         self._rest = rest
         self._tell = tell
         self._requests = OrderRequests(rest.origin, rest.signer, rest.common_lines, rest.terms.recv_window_ms)
+        # what every order needs, within reach
+        self._answer_s = rest.terms.answer_s
+        self._clock_ns = rest.clock_ns
+        self._try_take = rest.limiter.try_take
+        self._ready = rest.lane.ready
         self._loaded: dict[str, _Shot] = {}
         self._flying: dict[str, _Shot] = {}
         self._tasks = Tasks()
@@ -141,10 +143,10 @@ class Gate:
 
     def prepare(self, order: Order, release_ns: int, burst: Burst = ONCE) -> None:
         """Write and sign the request for ``release_ns`` on the venue's clock, and see to warm connections."""
-        shot = _Shot(self, order, burst)
+        shot = _Shot(order, burst)
         shot.scheduled_ns = shot.stamp_ns = release_ns
         shot.request = self._requests.place(order, release_ns)
-        forget = [c for c, s in self._loaded.items() if s.stamp_ns < self._rest.clock_ns() - FORGET_NS]
+        forget = [c for c, s in self._loaded.items() if s.stamp_ns < self._clock_ns() - FORGET_NS]
         for client_id in forget:
             del self._loaded[client_id]
         self._loaded[order.client_id] = shot
@@ -164,17 +166,15 @@ class Gate:
         client_id = order.client_id
         if client_id in self._flying:
             raise DomainError(f"order {client_id} is on its way already", client_id=client_id)
-        now = self._rest.clock_ns()
+        now = self._clock_ns()
         shot = self._loaded.pop(client_id, None)
         if shot is None:
-            shot = _Shot(self, order, burst or ONCE)
+            shot = _Shot(order, burst or ONCE)
+            shot.request = self._requests.place(order, now)
         else:
-            if not _same(shot.order, order):
-                shot.request = None
-            shot.order, shot.burst = order, burst or shot.burst
-        shot.released_ns = now
-        if shot.request is None or abs(now - shot.stamp_ns) > STALE_NS:
-            shot.request, shot.stamp_ns = self._requests.place(order, now), now
+            if not _same(shot.order, order) or abs(now - shot.stamp_ns) > STALE_NS:
+                shot.request = self._requests.place(order, now)
+            shot.order, shot.burst, shot.released_ns = order, burst or shot.burst, now
         if shot.burst.attempts > 1:
             shot.ends_s = asyncio.get_running_loop().time() + self.terms.burst_within_s
         self._flying[client_id] = shot
@@ -211,22 +211,21 @@ class Gate:
         """One transmission: at once if everything is ready, else by a task that waits for it a little."""
         self.asked += 1
         self.under_way += 1
-        taken = self._rest.limiter.try_take(NEW_ORDER, shot.order.side is Side.SELL)
+        taken = self._try_take(NEW_ORDER, shot.order.side is Side.SELL)
         if taken:
-            connection = self._rest.lane.ready()
+            connection = self._ready()
             if connection is not None and self._transmit(shot, connection):
                 return
         shot.task = self._tasks.spawn(self._leave_later(shot, taken))
 
     def _transmit(self, shot: _Shot, connection: Connection) -> bool:
-        assert shot.request is not None
-        if not connection.send(shot.request, self._rest.terms.answer_s, shot.heard):
+        if not connection.send(shot.request, self._answer_s, partial(self._hear, shot)):
             return False
         shot.sent += 1
         shot.under_way += 1
-        if shot.scheduled_ns is not None and shot.sent == 1:
-            shot.written_ns = self._rest.clock_ns()
-        if shot.burst.attempts > 1:
+        if shot.scheduled_ns is not None and not shot.written_ns:
+            shot.written_ns = self._clock_ns()
+        if shot.burst is not ONCE:
             shot.written_s = asyncio.get_running_loop().time()
             if shot.burst.overlap:
                 self._set_timer(shot)
@@ -269,8 +268,7 @@ class Gate:
             if not shot.under_way:
                 self._end(shot)
             return
-        shot.stamp_ns = self._rest.clock_ns()
-        shot.request = self._requests.place(shot.order, shot.stamp_ns)
+        shot.request = self._requests.place(shot.order, self._clock_ns())
         self._leave(shot)
 
     def _set_timer(self, shot: _Shot) -> None:
@@ -281,11 +279,15 @@ class Gate:
 
     # -- hearing ---------------------------------------------------------------------------------
 
-    def hear(self, shot: _Shot, outcome: Outcome) -> None:
+    def _hear(self, shot: _Shot, outcome: Outcome) -> None:
         """What became of one transmission; called by its connection."""
         shot.under_way -= 1
         self.under_way -= 1
         verdict = self.verdicts.of(shot.order, outcome)
+        if shot.burst is ONCE and shot.scheduled_ns is None:  # as most orders go: nothing more to come
+            del self._flying[verdict.client_id]
+            self._tell(verdict)
+            return
         if isinstance(verdict, Accepted):
             shot.over = True
             if shot.accepted is None:
@@ -301,9 +303,7 @@ class Gate:
             shot.over = True
             if shot.lost is None or shot.lost.why == ID_TAKEN:
                 shot.lost = verdict
-        if shot.sent >= shot.burst.attempts:
-            shot.over = True
-        if not shot.over:
+        if not shot.over and shot.sent < shot.burst.attempts:
             if shot.task is None or shot.task.done():
                 self._set_timer(shot)
         elif not shot.under_way:
@@ -321,7 +321,7 @@ class Gate:
         if shot.lost is not None and (shot.accepted is None or shot.lost.why != ID_TAKEN):
             self._tell(shot.lost)
         elif shot.accepted is None:
-            never = Cancelled(client_id, f"it never left: {why}", self._rest.clock_ns(), _NOTHING)
+            never = Cancelled(client_id, f"it never left: {why}", self._clock_ns(), _NOTHING)
             self._tell(shot.refused or never)
         if shot.scheduled_ns is not None and shot.sent:
             last = shot.accepted or (shot.refused if shot.lost is None else None)
@@ -339,7 +339,7 @@ class Gate:
         try:
             await self._rest.lane.warm(count, FRESH_S)
         except VenueUnavailable as error:
-            self._tell(FeedNews("orders", error.message, self._rest.clock_ns(), True))
+            self._tell(FeedNews("orders", error.message, self._clock_ns(), True))
 
 
 def _same(prepared: Order, fired: Order) -> bool:

@@ -87,7 +87,9 @@ class Pool:
     def ready(self) -> Connection | None:
         """A warm connection that is sound at this moment, at once; it is the caller's until its reply."""
         idle = self._idle
-        for place in range(len(idle) - 1, -1, -1):
+        if idle and idle[-1].is_sound:
+            return idle.pop()
+        for place in range(len(idle) - 2, -1, -1):
             if idle[place].is_sound:
                 return idle.pop(place)
         return None
@@ -119,7 +121,7 @@ class Pool:
             VenueUnavailable: not all of them can be opened.
         """
         since = asyncio.get_running_loop().time() - fresh_s
-        missing = count - sum(1 for c in self._idle if c.idle_since >= since and c.is_sound)
+        missing = count - sum(1 for c in self._idle if c.used_s >= since and c.is_sound)
         for _ in range(min(missing, self.terms.most - len(self._all) - self._opening)):
             self.back(await self._open())
 
@@ -128,7 +130,6 @@ class Pool:
         if self._closed:
             connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
         if self._waiters:
             self._wake()
@@ -188,7 +189,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self.terms.retire_after_s / 4, self._tend)
         old = loop.time() - self.terms.retire_after_s
-        for connection in [c for c in self._idle if c.idle_since < old]:
+        for connection in [c for c in self._idle if c.used_s < old]:
             connection.close()
         if len(self._all) < self.terms.warm and not self._tasks:
             task = loop.create_task(self._refill())

@@ -12,13 +12,15 @@ them of unknown fate.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
 import httptools
 
 BUFFER = 1 << 16
+HEAD_LIMIT = 1 << 16
 _UNREAD = select.POLLIN | select.POLLERR | select.POLLHUP | getattr(select, "POLLRDHUP", 0)
 
 
@@ -26,13 +28,13 @@ class Answer(NamedTuple):
     """A whole reply."""
 
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Mapping[bytes, bytes]  # of several with one name, the last
     body: bytes
 
     @property
     def named(self) -> dict[str, str]:
-        """The headers by name, as the venue wrote it; of several with one name, the last."""
-        return {name.decode("latin-1"): text.decode("latin-1") for name, text in self.headers}
+        """The headers as text; names as the venue wrote them."""
+        return {name.decode("latin-1"): text.decode("latin-1") for name, text in self.headers.items()}
 
 
 class NoAnswer(NamedTuple):
@@ -65,19 +67,24 @@ class Connection(asyncio.BufferedProtocol):
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._view = memoryview(bytearray(BUFFER))  # read into one buffer: no allocation per reply
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        # the parser calls these straight, without a step through Python for each header
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._is_plain = is_plain
-        self._body_limit = body_limit
+        self._limit = body_limit + HEAD_LIMIT
         self._transport: asyncio.Transport
         self._poll = select.poll() if hasattr(select, "poll") else None
         self._done: Done | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._begun = self._ended = self._size = self._status = 0
+        self._rings = math.inf  # when the timer does
+        self._begun = self._size = 0  # messages, and bytes, of the reply that is coming in
+        self._status = self._parts = 0  # of the reply once it is whole: its status, the pieces of its body
         self._keeps_alive = True
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self.idle_since = self._loop.time()
+        self.used_s = self._loop.time()  # when it was opened, or a request left by it for the last time
 
     # -- the request -----------------------------------------------------------------------------
 
@@ -101,25 +108,29 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_plain and transport.is_closing():
             return False  # the system refused the very first byte
         self._done = done
-        self._due = self._loop.time() + deadline_s
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._look_at_time)
-        elif self._due < self._timer.when():
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._due, self._look_at_time)
+        self.used_s = now = self._loop.time()
+        self._due = now + deadline_s
+        if self._due < self._rings:
+            self._set_timer()
         return True
 
     def close(self) -> None:
         self._owner.forget(self)
         self._transport.abort() if self._done is not None else self._transport.close()
 
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = self._due
+        self._timer = self._loop.call_at(self._due, self._look_at_time)
+
     def _look_at_time(self) -> None:
         """One timer serves many requests: it is set again for as long as there is something to wait for."""
-        self._timer = None
+        self._timer, self._rings = None, math.inf
         if self._done is None:
             return
         if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._look_at_time)
+            self._set_timer()
         else:
             self._fail("no answer came in time")
 
@@ -146,19 +157,20 @@ class Connection(asyncio.BufferedProtocol):
         if self._done is None:
             self.close()  # nobody asked
             return
+        self._size += nbytes
         try:
             self._parser.feed_data(self._view[:nbytes])
         except httptools.HttpParserError:
-            if not self._ended:
+            if not self._status:
                 self._fail("the reply is not HTTP")
                 return
             self._keeps_alive = False  # a whole reply, then garbage
         except httptools.HttpParserUpgrade:
             self._fail("the venue changed the protocol")
             return
-        if self._size > self._body_limit:
+        if self._size > self._limit:
             self._fail("the reply is too long")
-        elif self._ended:
+        elif self._status:
             self._finish()
 
     def eof_received(self) -> None:
@@ -172,14 +184,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _finish(self) -> None:
         """The reply is whole; the connection is free before its news is told, for whoever wants to go on."""
-        done, transport = self._done, self._transport
-        body = self._body
-        answer = Answer(self._status, self._headers, body[0] if len(body) == 1 else b"".join(body))
-        clean = self._begun == 1 and self._keeps_alive and not transport.is_closing()
+        done, body = self._done, self._body
+        whole = body[0] if self._parts == 1 else b"".join(body[: self._parts])
+        answer = Answer(self._status, self._headers.copy(), whole)
+        clean = self._begun == 1 and self._keeps_alive
         self._done = None
-        self._begun = self._ended = self._size = 0
-        self._headers, self._body = [], []
-        if clean and transport.get_write_buffer_size() == 0:
+        self._begun = self._size = self._status = 0
+        self._headers.clear()
+        body.clear()
+        if clean:
             self._owner.back(self)
         else:
             self.close()
@@ -191,22 +204,13 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         self._begun += 1
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._ended:
-            self._headers.append((name, value))
-
-    def on_body(self, body: bytes) -> None:
-        if not self._ended:
-            self._size += len(body)
-            self._body.append(body)
-
     def on_message_complete(self) -> None:
-        if self._ended:
-            return
-        self._status = self._parser.get_status_code()
-        if self._status < 200:  # "100 Continue" and its like: the reply is still to come
+        if self._status:
+            return  # one too many
+        status = self._parser.get_status_code()
+        if status < 200:  # "100 Continue" and its like: the reply is still to come
             self._begun -= 1
             self._headers.clear()
             return
+        self._status, self._parts = status, len(self._body)
         self._keeps_alive = self._parser.should_keep_alive()
-        self._ended = 1

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mexclab.domain.clock import SECOND
 from mexclab.domain.reports import BookSeen, Happening, Traded, TradeSeen
 from mexclab.errors import VenueUnavailable
 from mexclab.ports import Clock
@@ -71,6 +72,11 @@ class Lockstep:
         await self._advance(target - 1 if target >= at_ns else target)
         await self._clock.sleep_until(target)
         return sorted(self._doors.take(), key=_when)
+
+    async def meet(self) -> None:
+        """Bring both to one moment: whoever is behind follows, for one of the two may have been killed."""
+        told = await self._post({"to_ns": self._clock.now_ns(), "orders": 0})
+        await self._clock.sleep_until(told["now_ns"])
 
     async def _advance(self, to_ns: int) -> None:
         told = await self._post({"to_ns": to_ns, "orders": self._doors.sent()})
@@ -131,8 +137,13 @@ class SteppedMexc(MexcVenue):
         )
         # the venue's clock stands still between two steps: one question tells all there is to know of it
         alone = OffsetEstimator(ClockTerms(samples=1, pause_ms=0.0, keep=1, steps_after=1))
-        self.data = MarketData(self.rest, Watch(clock.now_ns, clock.now_ns, alone), terms.market)
+        watch = Watch(clock.now_ns, clock.now_ns, alone)
+        self.data = MarketData(self.rest, watch, terms.market, steady_s=lambda: clock.now_ns() / SECOND)
         self._lockstep = Lockstep(terms.rest_url, clock, doors, early_ns)
+
+    async def start(self) -> None:
+        await self._lockstep.meet()
+        await super().start()
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
         return [self.stream.run()]  # listings are asked for when the desk asks: time waits for the answer

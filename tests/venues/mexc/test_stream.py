@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import OrderType
 from mexclab.domain.reports import Accepted, BookSeen, Cancelled, DriftSeen, Traded, TradeSeen
 from mexclab.errors import VenueUnavailable
+from mexclab.venues.mexc.stream import DepthSnapshot, Stream, StreamDoors, StreamTerms
 from mexclab.venues.orders import NewOrder
 from tests.venues.mexc.stream_scene import (
     BTC,
@@ -102,20 +105,21 @@ async def test_no_connection_has_more_than_thirty_subscriptions() -> None:
 
 async def test_a_refused_channel_is_told_asked_for_again_and_told_when_it_is_given() -> None:
     """The symbol is unknown until the venue lists it; then its book begins by itself."""
-    world = small_world(pairs=("BTCUSDT",))
-    entry = world.entries()[0]
-    async with listening(Scene(world=world, server=STEPPED, symbols=(entry.symbol,))) as here:
+    symbol = Symbol("CPRF")  # listed an hour and some after the start
+    world = small_world(pairs=())
+    assert world.row(str(symbol)) is None
+    async with listening(Scene(world=world, server=STEPPED, symbols=(symbol,))) as here:
         assert await here.stream.settled()
-        channel = f"spot@public.aggre.depth.v3.api.pb@10ms@{entry.symbol}"
-        refused = here.news(channel)
-        assert [bad for bad, _ in refused] == [True]
+        channel = f"spot@public.aggre.depth.v3.api.pb@10ms@{symbol}"
+        assert [bad for bad, _ in here.news(channel)] == [True]
         assert here.stream.health().lines[0].refused
-        for _ in range(400):
-            if here.of(BookSeen):
-                break
+        while world.row(str(symbol)) is None:
             await here.step(600)
+        await here.step(600)
         assert [bad for bad, _ in here.news(channel)] == [True, False]
-        assert here.equals_the_venue(entry.symbol)
+        await here.stream.settled()
+        assert here.equals_the_venue(symbol)
+        assert here.of(BookSeen)
 
 
 # -- gaps, cuts, garbage ------------------------------------------------------------------------------
@@ -323,12 +327,24 @@ async def test_a_connection_that_was_opened_after_a_mark_is_not_waited_for_in_va
 
 
 async def test_a_mark_that_never_comes_is_an_error_at_the_deadline() -> None:
-    plan = planned({"fault": "drop", "channel": "*"})
-    line = replace(QUICK, deadline_s=0.2)
-    async with listening(Scene(plan, server=STEPPED, line=line)) as here:
-        await here.until(lambda: here.stream.health().lines[0].is_open)
-        here.venue.server.hub.stop()
-        for session in list(here.venue.server.hub._sessions):
-            session._wire.receive_data = lambda data: None
+    async def silent(server: ServerConnection) -> None:
+        await server.wait_closed()
+
+    async with serve(silent, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ws"
+        terms = StreamTerms(url, line=replace(QUICK, deadline_s=0.2))
+        stream = Stream(terms, StreamDoors(lambda told: None, no_snapshot, None, None, None, time.time_ns))
+        stream.watch(BTC)
+        running = asyncio.create_task(stream.run())
+        async with asyncio.timeout(5):
+            while not stream.health().lines[0].is_open:  # noqa: ASYNC110  its loop is what runs here
+                await asyncio.sleep(0.01)
         with pytest.raises(VenueUnavailable, match="has not shown mark 99"):
-            await here.stream.marks.wait(99)
+            await stream.wait_mark(99)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+async def no_snapshot(symbol: Symbol) -> DepthSnapshot:
+    raise VenueUnavailable("there is none")
