@@ -104,6 +104,10 @@ def simulate(
     faults: Annotated[
         Path | None, typer.Option(help="Fault plan (TOML or JSON): a bad day on purpose.")
     ] = None,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(help="A pair that follows the lake: NAME, or NAME@60 (faster)."),
+    ] = None,
     latency_ms: Annotated[
         int, typer.Option(min=0, max=60_000, help="Median round trip of orders and cancels.")
     ] = 0,
@@ -121,9 +125,20 @@ def simulate(
     from mexclab.simulate import SimulateWishes
     from mexclab.simulate import simulate as serve
 
-    accounts, pairs = tuple(account or ()), () if quiet else tuple(pair) if pair else None
     wishes = SimulateWishes(
-        host, port, seed, accounts, memory, faults, latency_ms, pairs, patient, start_ns, stepped, child
+        host=host,
+        port=port,
+        seed=seed,
+        accounts=tuple(account or ()),
+        memory=memory,
+        faults=faults,
+        latency_ms=latency_ms,
+        pairs=() if quiet else tuple(pair) if pair else None,
+        replays=tuple(replay or ()),
+        patient=patient,
+        start_ns=start_ns,
+        stepped=stepped,
+        child=child,
     )
     serve(_settings(config), wishes, typer.echo)
 

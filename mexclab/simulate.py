@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import IO
 
 from mexclab.config import Settings
-from mexclab.errors import ConfigError, PortInUse
+from mexclab.domain.market import Symbol
+from mexclab.errors import ConfigError, NotEnoughData, PortInUse
+from mexclab.store.lake import Lake
+from mexclab.venues.simulator.bars import BarReplay, Bars, fit
 from mexclab.venues.simulator.fault_plan import load_plan
 from mexclab.venues.simulator.faults import Faults
 from mexclab.venues.simulator.server import ServerTerms, SimulatorServer
+from mexclab.venues.simulator.terms import DEFAULT_PAIRS
 from mexclab.venues.simulator.world import PAPER_ACCOUNT, Account, World, WorldTerms
 
+LEAST_BARS = 120
 LOCK_S = 10.0  # the process before us may still be on its way out
 
 
@@ -38,6 +43,7 @@ class SimulateWishes:
     faults: Path | None = None
     latency_ms: int = 0
     pairs: tuple[str, ...] | None = None  # established pairs; None: the usual ones
+    replays: tuple[str, ...] = ()  # pairs that follow the lake's bars, NAME or NAME@SPEED
     patient: bool = False  # no rate limits, for accelerated time
     start_ns: int | None = None
     stepped: bool = False
@@ -68,15 +74,39 @@ def _world_terms(settings: Settings, wishes: SimulateWishes) -> WorldTerms:
         {paper.quote_asset: paper.quote_balance},
         uid=PAPER_ACCOUNT.uid,
     )
-    known = {} if wishes.pairs is None else {"pairs": wishes.pairs}
     return WorldTerms(
         start_ns=time.time_ns() if wishes.start_ns is None else wishes.start_ns,
         seed=paper.seed if wishes.seed is None else wishes.seed,
         accounts=(own, *map(_account, wishes.accounts)),
         maker_fee=paper.maker_fee,
         taker_fee=paper.taker_fee,
-        **known,
+        pairs=DEFAULT_PAIRS if wishes.pairs is None else wishes.pairs,
+        replays=tuple(_replay(settings, text) for text in wishes.replays),
     )
+
+
+def _replay(settings: Settings, text: str) -> BarReplay:
+    """``BTCUSDT`` or ``BTCUSDT@60``: the lake's minutes of that pair, so many times as fast as they were.
+
+    Raises:
+        ConfigError: the speed is no number.
+        DataError: the lake has not enough bars of it.
+    """
+    name, _, speed = text.partition("@")
+    try:
+        times = float(speed or "1")
+    except ValueError:
+        raise ConfigError(f"--replay {text}: the speed behind @ is no number") from None
+    frame = Lake(settings.data / "lake").bars(str(Symbol.parse(name))).drop_nulls()
+    if frame.height < LEAST_BARS:
+        raise NotEnoughData(
+            f"the lake has {frame.height} one-minute bars of {name}; a replay needs {LEAST_BARS}: "
+            "bring some in with `mexclab import`"
+        )
+    columns = [frame[column].to_numpy() for column in ("open", "high", "low", "close", "volume")]
+    bars = Bars(frame["ts"].dt.epoch("ns").to_numpy(), *columns)
+    past = len(bars) // 2
+    return BarReplay(fit(Symbol.parse(name), bars, past), bars, past, times)
 
 
 def _account(text: str) -> Account:

@@ -15,7 +15,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mexclab.daemon.snapshot import Check
 from mexclab.domain.market import Symbol
-from mexclab.errors import DomainError, LedgerError, MexclabError, NotAuthorised, ParameterError, RiskRefused, VenueError
+from mexclab.errors import (
+    DomainError,
+    LedgerError,
+    MexclabError,
+    NotAuthorised,
+    ParameterError,
+    RiskRefused,
+    VenueError,
+)
 
 FRAMES_PER_S = 5
 KEEP_ALIVE_S = 1.0

@@ -75,6 +75,8 @@ class Daemon:
             self.url = f"http://{self.settings.api.host}:{listener.getsockname()[1]}"
             self.assembly.bus.subscribe(self._take)
             await self.assembly.venue.start()
+            if self.assembly.identity.mode == "live":
+                await self._must_be_green()
             report = await recovery.start(self.engine, self.assembly.identity)
             log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
             await self._serve(listener, self._trade(until_ns, ready, after))
@@ -83,6 +85,16 @@ class Daemon:
             await self.assembly.venue.stop()
             with contextlib.suppress(FileNotFoundError):
                 (folder / "daemon.json").unlink()
+
+    async def _must_be_green(self) -> None:
+        """Real money needs a green preflight of the account; each pair is checked again before its opening.
+
+        Raises:
+            ConfigError: it is not green; every reason is named.
+        """
+        report = await self.assembly.venue.preflight(None, self.assembly.good_enough)
+        if not report.is_green:
+            raise ConfigError(f"live trading does not start: {'; '.join(report.reasons)}")
 
     async def _serve(self, listener: socket.socket, work: Coroutine[Any, Any, None]) -> None:
         config = uvicorn.Config(
@@ -182,6 +194,7 @@ class Daemon:
             ),
             Check("orders", not unknown, f"{len(unknown)} of unknown fate" if unknown else "all known"),
             Check("entries", halt is None, f"halted by {halt.by}: {halt.why}" if halt else "allowed"),
+            *(Check(each.name, each.ok, each.why) for each in self.assembly.venue.condition()),
         ]
 
     def _polled(self, now: int) -> str:

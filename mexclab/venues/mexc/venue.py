@@ -15,6 +15,7 @@ from mexclab.domain.reports import Balances, ClockReading, Happening, VenueOrder
 from mexclab.ports import Clock
 from mexclab.venues.mexc import endpoints
 from mexclab.venues.mexc.account import AccountTerms, MexcAccount
+from mexclab.venues.mexc.condition import Condition, of_books, of_limits, of_sources, of_streams
 from mexclab.venues.mexc.drift import Drift
 from mexclab.venues.mexc.feed import News
 from mexclab.venues.mexc.limits import Limiter, LimitTerms
@@ -84,7 +85,7 @@ class MexcVenue:
             catch_up=self.account.catch_up,
             now_ns=clock.now_ns,
         )
-        return Stream(StreamTerms(self.terms.stream_url), doors)
+        return Stream(StreamTerms(self.terms.stream_url, speed="10ms"), doors)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -125,6 +126,12 @@ class MexcVenue:
 
     async def _renew(self, key: str) -> None:
         await self.rest.ask(endpoints.LISTEN_KEY_EXTEND, (("listenKey", key),))
+
+    def condition(self) -> list[Condition]:
+        """In which condition everything between us and the venue is."""
+        health = self.stream.health()
+        sources = of_sources(self.listings.sources(), self._clock.now_ns())
+        return [of_streams(health), of_books(health), sources, of_limits(self.limiter.state())]
 
     async def preflight(self, symbol: Symbol | None, terms: PreflightTerms) -> PreflightReport:
         """Whether an order would be taken; asks, and trades nothing."""
