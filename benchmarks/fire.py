@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
-from benchmarks.raw_venue import KEY, SECRET, serving
+from benchmarks.raw_venue import KEY, SECRET, serving, stay_on
 from mexclab.domain.clock import MILLISECOND
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Order, OrderType
@@ -114,6 +114,7 @@ async def measure(count: int) -> tuple[list[float], list[float], float]:
     """Lateness idle, lateness under load, and the frames decoded in a second of that load."""
     with serving("orders") as port, serving("frames") as stream:
         place = Range(f"http://127.0.0.1:{port}")
+        stay_on(ours=True)
         await place.fire(20)
         gc.collect()
         gc.freeze()

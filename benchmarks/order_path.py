@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 import aiohttp
 import ccxt.async_support as ccxt
 
-from benchmarks.raw_venue import KEY, SECRET, serving
+from benchmarks.raw_venue import KEY, SECRET, serving, stay_on
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Order, OrderType
 from mexclab.domain.reports import Accepted, Happening
@@ -260,6 +260,7 @@ async def measure(rounds: int) -> dict[str, Contender]:
             await runner.block(BLOCK)
         gc.collect()
         gc.freeze()
+        stay_on(ours=True)
         for _ in range(rounds):
             for runner in runners:
                 await runner.run(BLOCK)
