@@ -278,17 +278,16 @@ def main() -> None:
         )
     mine, floor, theirs = found["ours"], found["tcp blocking"], found["ccxt async"]
     over, ratio = mine.us(0.5) / floor.us(0.5), theirs.cpu_us / mine.cpu_us
-    fast = mine.us(0.5) <= P50_US or over <= P50_OVER_FLOOR  # either is the goal
-    goals = {
-        "p50_us": {"value": round(mine.us(0.5), 1), "goal": P50_US, "unit": "us", "met": fast},
-        "p50_over_floor": {"value": round(over, 2), "goal": P50_OVER_FLOOR, "unit": "x", "met": fast},
-        "cpu_ratio_ccxt": {
-            "value": round(ratio, 2),
-            "goal": CPU_RATIO,
-            "unit": "x",
-            "met": ratio >= CPU_RATIO,
-        },
+    measured = (
+        ("p50_us", round(mine.us(0.5), 1), P50_US, "us", mine.us(0.5) <= P50_US),
+        ("p50_over_floor", round(over, 2), P50_OVER_FLOOR, "x", over <= P50_OVER_FLOOR),
+        ("cpu_ratio_ccxt", round(ratio, 2), CPU_RATIO, "x", ratio >= CPU_RATIO),
+    )
+    goals: dict[str, dict[str, object]] = {
+        name: {"value": value, "goal": goal, "unit": unit, "met": met}
+        for name, value, goal, unit, met in measured
     }
+    goals["p50_us"]["or"] = "p50_over_floor"  # the machine's own speed is not ours to answer for
     peers = {
         name: {
             "p10_us": round(each.us(0.1), 1),

@@ -49,7 +49,7 @@ def read(frame: bytes) -> DepthDiff:
 
 
 def begun(snapshot: DepthSnapshot) -> LiveBook:
-    book = LiveBook(SYMBOL, CHANNEL, read)
+    book = LiveBook(SYMBOL, read)
     book.anchor(snapshot)
     return book
 
@@ -110,7 +110,7 @@ def ours_and_read(snapshot: DepthSnapshot, frames: Sequence[bytes]) -> float:
 
 def by_schema(snapshot: DepthSnapshot, frames: Sequence[bytes]) -> float:
     book = begun(snapshot)
-    return cpu_s(lambda frame: book.take_diff(read(frame)), frames)
+    raise
 
 
 async def theirs(snapshot: DepthSnapshot, frames: Sequence[bytes]) -> float:
@@ -224,7 +224,7 @@ def compare(count: int) -> dict[str, int]:
         AssertionError: they differ.
     """
     process = DepthProcess(Terms(SEED, lost=LOST, doubled=DOUBLED, spread=40, most_changes=12))
-    clever, naive = LiveBook(SYMBOL, CHANNEL, read), NaiveBook()
+    clever, naive = LiveBook(SYMBOL, read), NaiveBook()
     straddles = snapshots = comparisons = 0
     for number, (frame, within) in enumerate(process.told(count), start=1):
         clever.take(frame)

@@ -9,7 +9,7 @@ from mexclab.config import Settings
 from mexclab.daemon.process import Daemon
 from mexclab.vaulting import credential
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
 def trade(settings: Settings) -> None:

@@ -16,12 +16,12 @@ from enum import Enum
 
 from mexclab.domain.market import Book, Symbol
 from mexclab.errors import VenueUnavailable
-from mexclab.venues.mexc.depth_cut import DepthCut
-from mexclab.venues.mexc.depth_levels import DepthLevels
-from mexclab.venues.mexc.frames import DepthDiff
+from mexclab.venues.mexc.depth_levels import RENEWED_EVERY, DepthLevels, versions
+from mexclab.venues.mexc.wire_types import LATEST_MS, ns
 
 MOST_KEPT = 20_000  # diffs that wait for a snapshot
 MOST_OLD = 256  # diffs in a row that tell nothing new: the venue counts from somewhere else
+CHECKED_EVERY = 500  # frames, between two looks for fields that are new
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,15 @@ class Step(Enum):
 _APPLIED = Step.APPLIED
 
 
+_APPLIED = Step.APPLIED
+
+
 class LiveBook:
     """One symbol's book. Feed it frames, give it a snapshot when it has no version, read it any time.
 
     Args:
         symbol: whose book.
-        channel: the depth channel whose frames come.
-        read: reads a frame by the schema, for those that are laid out unusually; raises ``VenueUnavailable``.
+        read: reads a frame by the full schema: asked to tell what is new or wrong in one, see ``Decoder``.
 
     Attributes:
         version: how far the book goes; None while it has no snapshot.
@@ -59,18 +61,17 @@ class LiveBook:
         why: why it was lost the last time.
     """
 
-    def __init__(self, symbol: Symbol, channel: str, read: Callable[[bytes], DepthDiff]) -> None:
+    def __init__(self, symbol: Symbol, read: Callable[[bytes], object]) -> None:
         self.symbol = symbol
         self.version: int | None = None
         self.applied = self.dropped = self.resyncs = 0
         self.why = ""
-        cutter = DepthCut(channel, str(symbol))
-        self._cut = cutter.cut
-        self.sent_ns = cutter.sent_ns  # when a frame was sent, by the venue's own word
         self._read = read
         self._levels = DepthLevels()
-        self._walk = self._levels.walk
-        self._kept: list[tuple[int, int, bytes | DepthDiff]] = []
+        self._wanted = ""  # the version that the next diff begins with
+        self._sign = b"\x00"  # how that is written in its frame; no frame holds a zero byte
+        self._due = 1  # how many diffs are applied when it is looked after
+        self._kept: list[tuple[int, int, bytes]] = []
         self._old = 0
 
     def __len__(self) -> int:
@@ -85,27 +86,19 @@ class LiveBook:
         Raises:
             VenueUnavailable: it cannot be read; the book is lost.
         """
-        found = self._cut(frame)
-        if found is not None:
-            first, last, begin, end = found
-            if first - 1 == self.version and first <= last:
-                if self._walk(frame, begin, end):
-                    self.version = last
-                    self.applied += 1
-                    self._old = 0
-                    return _APPLIED
-            elif first <= last:
-                return self._judge(first, last, frame)
-        return self.take_diff(self._slowly(frame))
+        if self._sign in frame:  # most likely it is the one that follows; merged, it says for sure
+            self._apply(frame, self._wanted)
+            return _APPLIED
+        try:
+            first, last = versions(frame)
+        except ValueError as wrong:
+            raise self._unreadable(frame, wrong) from None
+        return self._judge(first, last, frame)
 
-    def take_diff(self, diff: DepthDiff) -> Step:
-        """Take a diff in that was read elsewhere."""
-        return self._judge(diff.first, diff.last, diff)
-
-    def _judge(self, first: int, last: int, diff: bytes | DepthDiff) -> Step:
+    def _judge(self, first: int, last: int, frame: bytes) -> Step:
         """What is to be done with a diff, by its versions; and do it."""
         if self.version is None:
-            self._keep(first, last, diff)
+            self._keep(first, last, frame)
             return Step.KEPT
         if last <= self.version:
             self.dropped += 1
@@ -115,21 +108,54 @@ class LiveBook:
             self.lose(f"{MOST_OLD} diffs in a row were older than version {self.version}")
         elif first > self.version + 1:
             self.lose(f"versions {self.version + 1} to {first - 1} are missing")
-        elif self._levels.is_overgrown:
-            self.lose("it has more levels than a book of this venue can have")
         else:
-            self._apply(diff)
-            self.version = last
-            self.applied += 1
-            self._old = 0
+            self._apply(frame, str(first))
             return Step.APPLIED
-        self._keep(first, last, diff)
+        self._keep(first, last, frame)
         return Step.GAP
 
-    def _keep(self, first: int, last: int, diff: bytes | DepthDiff) -> None:
+    def _keep(self, first: int, last: int, frame: bytes) -> None:
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()  # a snapshot that is older than what is left will not meet it
-        self._kept.append((first, last, diff))
+        self._kept.append((first, last, frame))
+
+    def _apply(self, frame: bytes, wanted: str) -> None:
+        """Merge a frame that begins with the version ``wanted``.
+
+        Raises:
+            VenueUnavailable: it does not, or cannot be read; the book is lost.
+        """
+        levels = self._levels
+        try:
+            levels.merge(frame)
+            body = levels.body
+            version = int(body.toVersion)
+            if body.fromVersion != wanted or version < int(wanted):
+                raise ValueError("does not tell of the versions that it seemed to")
+        except ValueError as wrong:
+            raise self._unreadable(frame, wrong) from None
+        self._stand(version)
+        self._old = 0
+        self.applied += 1
+        if self.applied >= self._due:
+            self._look_after(frame)
+
+    def _stand(self, version: int) -> None:
+        """The book is as of this version; the next diff is known by the next one."""
+        self.version = version
+        wanted = self._wanted = str(version + 1)
+        sign = wanted.encode()
+        self._sign = b'"%c%b*' % (len(sign), sign)
+
+    def _look_after(self, frame: bytes) -> None:
+        """Now and then: tell of fields that are new, and give memory back."""
+        self._due = self.applied + CHECKED_EVERY
+        levels = self._levels
+        self._read(frame)
+        if levels.is_overgrown:
+            self.lose("it has more levels than a book of this venue can have")
+        elif levels.is_drifted or self.applied % RENEWED_EVERY < CHECKED_EVERY:
+            levels.renew()
 
     def anchor(self, snapshot: DepthSnapshot) -> bool:
         """Begin from a snapshot and apply what was kept; False: they do not meet, ask for a newer one.
@@ -141,16 +167,19 @@ class LiveBook:
         if kept and kept[0][0] > snapshot.last_update_id + 1:
             return False
         self._clear()
-        for is_ask, levels in ((True, snapshot.asks), (False, snapshot.bids)):
-            for price, quantity in levels:
-                if not (price > 0 and quantity >= 0):
-                    self._clear()
-                    raise VenueUnavailable(f"the snapshot of {self.symbol} holds a number below zero")
-                self._levels.put(is_ask, price, quantity)
-        self.version = snapshot.last_update_id
+        try:
+            for is_ask, levels in ((True, snapshot.asks), (False, snapshot.bids)):
+                for price, quantity in levels:
+                    if not quantity >= 0:
+                        raise ValueError("is below zero")
+                    self._levels.put(is_ask, price, quantity)
+        except ValueError:
+            self._clear()
+            raise VenueUnavailable(f"the snapshot of {self.symbol} holds a number that is none") from None
+        self._stand(snapshot.last_update_id)
         self._kept = []
-        for number, (first, last, diff) in enumerate(kept, start=1):
-            if self._judge(first, last, diff) is Step.GAP:
+        for number, (first, last, frame) in enumerate(kept, start=1):
+            if self._judge(first, last, frame) is Step.GAP:
                 self._kept += kept[number:]
                 return False
         return True
@@ -165,27 +194,26 @@ class LiveBook:
 
     def _clear(self) -> None:
         self.version = None
+        self._sign = b"\x00"
         self._old = 0
         self._levels.clear()
 
-    def _apply(self, diff: bytes | DepthDiff) -> None:
-        if isinstance(diff, bytes):
-            found = self._cut(diff)
-            if found is not None and self._walk(diff, found[2], found[3]):
-                return
-            diff = self._slowly(diff)
-        for is_ask, levels in ((True, diff.asks), (False, diff.bids)):
-            for price, quantity in levels:
-                self._levels.put(is_ask, price, quantity)
-
-    def _slowly(self, frame: bytes) -> DepthDiff:
+    def _unreadable(self, frame: bytes, wrong: ValueError) -> VenueUnavailable:
+        """Lose the book over a frame; the error, which was told where the full schema knows what is wrong."""
+        self.lose(f"a diff could not be read: it {wrong}")
         try:
-            return self._read(frame)
-        except VenueUnavailable:
-            self.lose("a diff could not be read")
-            raise
+            self._read(frame)
+        except VenueUnavailable as error:
+            return error
+        return VenueUnavailable(f"a diff of {self.symbol} cannot be applied: it {wrong}")
 
     # -- what goes out ---------------------------------------------------------------------------
+
+    @property
+    def sent_ns(self) -> int | None:
+        """When the venue sent what was applied last, by its own word; None where it did not say."""
+        sent_ms = self._levels.sent_ms
+        return ns(sent_ms) if 0 < sent_ms <= LATEST_MS else None
 
     def book(self, depth: int, at_ns: int) -> Book | None:
         """The best ``depth`` levels of each side as of the last diff; None while the book has no snapshot.
@@ -195,8 +223,8 @@ class LiveBook:
         if self.version is None:
             return None
         try:
-            bids, asks = self._levels.bids(depth), self._levels.asks(depth)
-        except ValueError:
-            self.lose("a quantity is no number")
+            bids, asks = self._levels.best(depth)
+        except ValueError as wrong:
+            self.lose(str(wrong))
             return None
         return Book(self.symbol, bids, asks, at_ns, self.version)

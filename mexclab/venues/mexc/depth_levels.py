@@ -1,8 +1,13 @@
-"""The levels of a book: prices and quantities as they are written, in order, and read when somebody looks.
+"""The levels of a book, kept in a protobuf message into which frames are merged.
 
-A level that is gone keeps its place, with a quantity of zero, because most that go come back; places are
-given up when too many are empty. A quantity stays the text that it came in: what is never shown is never
-converted.
+A level on the wire, ``{1: price, 2: quantity}``, is what protobuf writes for the entry of a map. Read as a
+map, merging a frame into the message of the book therefore sets all of its levels, checks every size on the
+way and runs in C: measured on frames of 1 to 20 levels, that costs a fifth of reading the levels one by one,
+and a third of cutting them out by hand.
+
+Prices and quantities stay the text that they came in until somebody looks at them. A level that is gone keeps
+its place, with a quantity of zero, because most that go come back, until too many places are empty. From time
+to time the message is made anew, which gives back the memory of all that was overwritten.
 """
 
 from __future__ import annotations
@@ -10,118 +15,90 @@ from __future__ import annotations
 import math
 import re
 from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import (  # type: ignore[import-untyped]
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
+from google.protobuf.descriptor_pool import DescriptorPool  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message_factory import GetMessageClass  # type: ignore[import-untyped]
+from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
 from mexclab.domain.market import Level
 
-MOST_LEVELS = 100_000  # more than that is no book of this venue
-MOST_KNOWN = 20_000  # beginnings of levels that are remembered
-EMPTY_PLACES = 2_000  # that may be kept at least
-EMPTY_SEEN = 20  # more of them among the best levels are given up
-LONGEST_LEVEL = 0x2A  # bytes; a size above it could be taken for a sign, a point or a digit
-_ASK, _BID = 0x0A, 0x12  # tags of their levels
-_PRICE = re.compile(rb"[0-9]{1,18}(?:\.[0-9]{0,24})?").fullmatch
-_QUANTITY = re.compile(rb"[0-9]{1,18}(?:\.[0-9]{1,24})?").fullmatch
-_DIGITS_AND_SIZES = bytes([*range(LONGEST_LEVEL + 1), *b".0123456789"])
+MOST_LEVELS = 100_000  # of a side; more than that is no book of this venue
+RENEWED_EVERY = 2_000  # frames
+FEW_PLACES = 1_000  # of a side, that may be empty without harm
+EMPTY_SEEN = 30  # more empty places among the best ones are given up at once
+SPARE = 4  # levels beyond those that are shown, for when one of those goes
+_PRICE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,24}))?", re.ASCII).fullmatch
+_QUANTITY = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,24})?", re.ASCII).fullmatch
 
 
-class _Side:
-    """The places of one side. A place is named by the side's letter and the price as it was written first."""
+def _schema() -> Any:
+    """The wrapper with the one body that is of interest here; numbers as in ``venues/proto.py``."""
+    kind = FieldDescriptorProto
+    file = FileDescriptorProto(name="mexc_book.proto", package="book", syntax="proto3")
+    body = file.message_type.add(name="Depths")
+    for number, side in ((1, "Asks"), (2, "Bids")):
+        entry = body.nested_type.add(name=f"{side}Entry")
+        entry.options.map_entry = True
+        for place, name in ((1, "key"), (2, "value")):
+            entry.field.add(name=name, number=place, type=kind.TYPE_STRING, label=kind.LABEL_OPTIONAL)
+        body.field.add(
+            name=side.lower(), number=number, type=kind.TYPE_MESSAGE, label=kind.LABEL_REPEATED,
+            type_name=f".book.Depths.{side}Entry",
+        )  # fmt: skip
+    wrapper = file.message_type.add(name="Frame")
+    for message, type_, fields in (
+        (wrapper, kind.TYPE_STRING, {"channel": 1, "symbol": 3, "symbolId": 4}),
+        (wrapper, kind.TYPE_INT64, {"createTime": 5, "sendTime": 6}),
+        (body, kind.TYPE_STRING, {"eventType": 3, "fromVersion": 4, "toVersion": 5}),
+        (body, kind.TYPE_INT64, {"lastOrderCreateTime": 6}),
+    ):
+        for name, number in fields.items():
+            message.field.add(name=name, number=number, type=type_, label=kind.LABEL_OPTIONAL)
+    wrapper.field.add(
+        name="depths", number=313, type=kind.TYPE_MESSAGE, label=kind.LABEL_OPTIONAL, type_name=".book.Depths"
+    )
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return GetMessageClass(pool.FindMessageTypeByName("book.Frame"))
 
-    def __init__(self, letter: bytes, sign: int, quantities: dict[bytes, bytes]) -> None:
-        self._letter = letter
-        self._sign = sign  # of the keys: the best price has the largest
-        self._scale = 0  # digits after the point of the finest price so far
-        self._quantities = quantities
-        self._names: dict[int, bytes] = {}
-        self._written: dict[bytes, bytes] = {}  # price -> name
-        self._order: list[tuple[int, bytes]] = []  # best last
-        self._made: dict[bytes, tuple[bytes, Level | None]] = {}  # as shown last, with the quantity's text
-        self._shown = _Shown(0, [], [], ())
-        self._is_moved = True  # since shown: better places came, or places went
 
-    def clear(self) -> None:
-        self._names.clear()
-        self._written.clear()
-        self._order.clear()
-        self._made.clear()
-        self._is_moved = True
+_Frame: Any = _schema()
 
-    def name(self, price: bytes) -> bytes | None:
-        """The place of a price, however it is written; None: it is no price."""
-        name = self._written.get(price)
-        if name is None and _PRICE(price) and price.strip(b"0."):
-            name = self._names.setdefault(self._key(price), self._letter + price)
-            self._written[price] = name
-        return name
 
-    def _key(self, price: bytes) -> int:
-        """The price as a whole number of the finest step so far."""
-        whole, _, rest = price.partition(b".")
-        rest = rest.rstrip(b"0")
-        if len(rest) > self._scale:
-            factor = 10 ** (len(rest) - self._scale)
-            self._scale = len(rest)
-            self._order = [(key * factor, name) for key, name in self._order]
-            self._names = {key * factor: name for key, name in self._names.items()}
-            self._is_moved = True
-        return self._sign * int(whole + rest.ljust(self._scale, b"0"))
+def versions(frame: bytes) -> tuple[int, int]:
+    """From which version to which a frame tells.
 
-    def insert(self, name: bytes) -> None:
-        key = self._key(name[1:])
-        insort(self._order, (key, name))
-        self._is_moved |= key > self._shown.floor
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        body = _Frame.FromString(frame).depths
+    except DecodeError:
+        raise ValueError("is no protobuf") from None
+    first, last = number_of(body.fromVersion), number_of(body.toVersion)
+    if first > last:
+        raise ValueError("ends before it begins")
+    return first, last
 
-    def keep(self, full: dict[bytes, bytes]) -> None:
-        """Give up all places but these."""
-        self._order = [entry for entry in self._order if entry[1] in full]
-        self._names = dict(self._order)
-        self._written.clear()
-        self._made = {name: made for name, made in self._made.items() if name in full}
-        self._is_moved = True
 
-    def best(self, depth: int) -> tuple[Level, ...]:
-        """The best levels, at most ``depth`` of them.
+def number_of(version: str) -> int:
+    """A version as a number.
 
-        Raises:
-            ValueError: a quantity among them is no number.
-        """
-        quantities, made, shown = self._quantities, self._made, self._shown
-        if not self._is_moved and shown.depth == depth:
-            now = list(map(quantities.__getitem__, shown.names))
-            if now == shown.quantities:
-                return shown.levels
-        found = _Shown(depth, [], [], ())
-        levels: list[Level] = []
-        for key, name in reversed(self._order):
-            quantity = quantities[name]
-            known = made.get(name)
-            if known is None or known[0] is not quantity:
-                known = made[name] = (quantity, _level(name, quantity, known and known[1]))
-            found.names.append(name)
-            found.quantities.append(quantity)
-            if known[1] is not None:
-                levels.append(known[1])
-                if len(levels) == depth:
-                    found.floor = key
-                    break
-        found.levels = tuple(levels)
-        if len(found.names) - len(levels) > EMPTY_SEEN:
-            self._give_up(len(found.names))
-        else:
-            self._shown, self._is_moved = found, False
-        return found.levels
-
-    def _give_up(self, count: int) -> None:
-        """Give up the empty ones of the best places, which would be passed over again and again."""
-        seen = self._order[-count:]
-        self._order[-count:] = [entry for entry in seen if self._made[entry[1]][1] is not None]
-        for _, name in seen:
-            if self._made[name][1] is None:
-                del self._quantities[name], self._made[name]
-        self._is_moved = True
+    Raises:
+        ValueError: it is none.
+    """
+    if not (version.isdigit() and version.isascii()):
+        raise ValueError("is no version")
+    return int(version)
 
 
 @dataclass(slots=True)
@@ -129,134 +106,225 @@ class _Shown:
     """What was shown last, and the places that it was found at, empty ones among them."""
 
     depth: int
-    names: list[bytes]
-    quantities: list[bytes]
+    prices: list[str]
+    quantities: list[str]
+    places: list[Level | None]
     levels: tuple[Level, ...]
     floor: float = -math.inf  # the key of the last place; what lies beyond is not shown
 
 
-class DepthLevels:
-    """Both sides of a book.
+class _Side:
+    """One side: the order of its places, and what was made of them to be shown."""
 
-    Attributes:
-        is_overgrown: there are more levels than a book of this venue can have.
-    """
-
-    def __init__(self) -> None:
-        self.is_overgrown = False
-        self._quantities: dict[bytes, bytes] = {}  # of both sides, by the names of the places
-        self._known: dict[bytes, tuple[bytes, int]] = {}  # a level up to its quantity -> its place and size
-        self._room = EMPTY_PLACES
-        self._asks = _Side(b"a", -1, self._quantities)
-        self._bids = _Side(b"b", 1, self._quantities)
-        self._sides = {_ASK: self._asks, _BID: self._bids}
+    def __init__(self, sign: int) -> None:
+        self._sign = sign  # of the keys: the best price has the largest
+        self._scale = 0  # digits after the point of the finest price so far
+        self._order: list[tuple[int, str]] = []  # best last
+        self._placed: dict[str, int] = {}  # price as it is written -> key
+        self._spelled: dict[int, str] = {}  # key -> price as it was written first
+        self._shown = _Shown(0, [], [], [], ())
+        self._is_moved = True  # since shown: a better place came, or places went
+        self.quantities: Any = {}  # by price; the map of the message
 
     def __len__(self) -> int:
-        """Places that are kept, empty ones among them."""
-        return len(self._quantities)
+        return len(self._order)
 
-    def clear(self) -> None:
-        self._quantities.clear()
-        self._known.clear()
-        self.is_overgrown = False
-        self._asks.clear()
-        self._bids.clear()
-
-    def walk(self, frame: bytes, at: int, end: int) -> bool:
-        """Set the levels that lie between two positions of a frame; False: they are no levels as usual.
-
-        A level is ``tag size 0A size price 12 size quantity``. All of it up to the quantity is looked up in
-        one piece: what is known was checked, sizes included, when it was learnt. This is the hot loop of the
-        stream. Where it gives up half-way, the same levels must be set again from the schema's reading:
-        they are absolute.
-        """
-        if frame[at:end].translate(None, _DIGITS_AND_SIZES):
-            return False
-        known, quantities = self._known.get, self._quantities
-        before = len(quantities)
-        try:
-            while at < end:
-                start = at + frame[at + 3] + 6
-                head = frame[at:start]
-                entry = known(head)
-                if entry is None:
-                    entry = self._learn(head)
-                name, size = entry
-                at += size
-                quantities[name] = frame[start:at]
-        except (ValueError, IndexError):
-            return False
-        if len(quantities) != before:
-            self._insert(len(quantities) - before)
-        return at == end
-
-    def _learn(self, head: bytes) -> tuple[bytes, int]:
-        """Check a level up to its quantity, and remember it.
+    def learn(self, prices: Iterable[str]) -> None:
+        """Give those that have none a place.
 
         Raises:
-            ValueError: it is no level as we know them.
-            IndexError: it is cut off.
+            ValueError: one of them is no price.
         """
-        price, rest = head[4:-2], head[-1]
-        size = len(price) + rest + 4
-        side = self._sides.get(head[0])
-        name = side.name(price) if side is not None else None
-        if name is None or not rest or size > LONGEST_LEVEL or head[-2] != 0x12:
-            raise ValueError("is no level")
-        if head[1] != size or head[2] != 0x0A or head[3] != len(price):
-            raise ValueError("is laid out in another way")
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        entry = self._known[head] = (name, size + 2)
-        return entry
+        for price in prices:
+            if price in self._placed:
+                continue
+            key = self._key(price)
+            known = self._spelled.setdefault(key, price)
+            if known is price:
+                self._placed[price] = key
+                insort(self._order, (key, price))
+                self._is_moved |= key > self._shown.floor
+            else:  # another spelling of the same price
+                self.quantities[known] = self.quantities[price]
+                del self.quantities[price]
 
-    def put(self, is_ask: bool, price: Decimal, quantity: Decimal) -> None:
-        """Set one level; the price must be above zero, the quantity not below."""
-        name = (self._asks if is_ask else self._bids).name(format(price, "f").encode())
-        assert name is not None, "a price above zero"
-        before = len(self._quantities)
-        self._quantities[name] = format(quantity, "f").encode()
-        if len(self._quantities) != before:
-            self._insert(1)
+    def _key(self, price: str) -> int:
+        """The price as a whole number of the finest step so far."""
+        read = _PRICE(price)
+        if read is None:
+            raise ValueError("is no price")
+        whole, rest = read[1], (read[2] or "").rstrip("0")
+        if len(rest) > self._scale:
+            factor = 10 ** (len(rest) - self._scale)
+            self._scale = len(rest)
+            self._order = [(key * factor, known) for key, known in self._order]
+            self._placed = {known: key for key, known in self._order}
+            self._spelled = dict(self._order)
+            self._is_moved = True
+        key = int(whole + rest.ljust(self._scale, "0"))
+        if not key:
+            raise ValueError("is no price")
+        return self._sign * key
 
-    def _insert(self, count: int) -> None:
-        """Put the newest places in order."""
-        for name in list(islice(reversed(self._quantities), count)):
-            (self._asks if name[:1] == b"a" else self._bids).insert(name)
-        if len(self._quantities) <= self._room:
-            return
-        full = {name: quantity for name, quantity in self._quantities.items() if not _is_empty(quantity)}
-        self.is_overgrown = len(full) > MOST_LEVELS
-        self._quantities.clear()
-        self._quantities.update(full)
-        self._known.clear()
-        self._asks.keep(full)
-        self._bids.keep(full)
-        self._room = 2 * len(full) + EMPTY_PLACES
+    def move(self, quantities: Any) -> None:
+        """Take the places to another map; without the empty ones, if those are most."""
+        full = {price: quantity for price, quantity in self._told() if quantity.strip("0.")}
+        if len(self._order) > FEW_PLACES + 3 * len(full):
+            self._order = [entry for entry in self._order if entry[1] in full]
+            self._placed = {price: key for key, price in self._order}
+            self._spelled = dict(self._order)
+            self._is_moved = True
+        for price, quantity in self._told():
+            quantities[price] = quantity
+        self.quantities = quantities
 
-    def bids(self, depth: int) -> tuple[Level, ...]:
-        """The best bids. Raises ``ValueError`` where a quantity among them is no number."""
-        return self._bids.best(depth)
+    def _told(self) -> list[tuple[str, str]]:
+        return [(price, self.quantities[price]) for _, price in self._order]
 
-    def asks(self, depth: int) -> tuple[Level, ...]:
-        """The best asks. Raises ``ValueError`` where a quantity among them is no number."""
-        return self._asks.best(depth)
+    def best(self, depth: int) -> tuple[Level, ...]:
+        """The best levels, at most ``depth`` of them.
+
+        Raises:
+            ValueError: a quantity among them is no number.
+        """
+        shown = self._shown
+        if self._is_moved or shown.depth != depth:
+            return self._look(depth)
+        now = list(map(self.quantities.__getitem__, shown.prices))
+        if now != shown.quantities:
+            places = shown.places
+            for place, (before, quantity) in enumerate(zip(shown.quantities, now, strict=True)):
+                if quantity != before:
+                    places[place] = _level(shown.prices[place], quantity)
+            shown.quantities = now
+            shown.levels = tuple(filter(None, places))[:depth]
+            if len(shown.levels) < depth and len(now) < len(self._order):
+                return self._look(depth)
+        return shown.levels
+
+    def _look(self, depth: int) -> tuple[Level, ...]:
+        """See from the best place on how many it takes to show ``depth`` levels, and a few to spare."""
+        last = self._shown
+        known = dict(zip(last.prices, zip(last.quantities, last.places, strict=True), strict=True))
+        found = _Shown(depth, [], [], [], ())
+        full = 0
+        for key, price in reversed(self._order):
+            quantity = self.quantities[price]
+            before, level = known.get(price, (None, None))
+            if quantity != before:
+                level = _level(price, quantity)
+            found.prices.append(price)
+            found.quantities.append(quantity)
+            found.places.append(level)
+            full += level is not None
+            if full == depth + SPARE:
+                found.floor = key
+                break
+        found.levels = tuple(filter(None, found.places))[:depth]
+        self._shown, self._is_moved = found, False
+        if len(found.prices) - full > EMPTY_SEEN:
+            self._give_up(len(found.prices))
+        return found.levels
+
+    def _give_up(self, count: int) -> None:
+        """Give up the empty ones of the best places, which would be passed over again and again."""
+        kept = []
+        for entry, level in zip(self._order[: -count - 1 : -1], self._shown.places, strict=True):
+            if level is not None:
+                kept.append(entry)
+            else:
+                key, price = entry
+                del self.quantities[price], self._placed[price], self._spelled[key]
+        self._order[-count:] = kept[::-1]
+        self._is_moved = True
 
 
-def _is_empty(quantity: bytes) -> bool:
-    return quantity == b"0" or (not quantity.strip(b"0.") and bool(_QUANTITY(quantity)))
-
-
-def _level(name: bytes, quantity: bytes, before: Level | None) -> Level | None:
+def _level(price: str, quantity: str) -> Level | None:
     """A level as others see it; None where there is nothing.
 
     Raises:
         ValueError: the quantity is no number.
     """
-    if quantity == b"0":
+    if quantity == "0":
         return None
     if not _QUANTITY(quantity):
-        raise ValueError("is no number")
-    if not quantity.strip(b"0."):
-        return None
-    return Level(before.price if before else Decimal(name[1:].decode()), Decimal(quantity.decode()))
+        raise ValueError("a quantity is no number")
+    amount = Decimal(quantity)
+    return Level(Decimal(price), amount) if amount else None
+
+
+class DepthLevels:
+    """Both sides of a book."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def __len__(self) -> int:
+        """Places that are kept, empty ones among them."""
+        return len(self._asks) + len(self._bids)
+
+    @property
+    def is_drifted(self) -> bool:
+        """Whether frames brought fields that are not in the schema."""
+        return bool(len(UnknownFieldSet(self._message)) or len(UnknownFieldSet(self.body)))
+
+    @property
+    def is_overgrown(self) -> bool:
+        """Whether there are more levels than a book of this venue can have."""
+        return max(len(self._asks), len(self._bids)) > MOST_LEVELS
+
+    @property
+    def sent_ms(self) -> int:
+        """When the last frame was sent, by the venue's word; 0 where it does not say."""
+        sent: int = self._message.sendTime
+        return sent
+
+    def clear(self) -> None:
+        """Begin with nothing."""
+        self._asks, self._bids = _Side(-1), _Side(1)
+        self.renew()
+
+    def renew(self) -> None:
+        """Make the message anew, without empty places and without the memory of what was overwritten."""
+        message = _Frame()
+        self.body: Any = message.depths
+        self.body.SetInParent()
+        self._asks.move(self.body.asks)
+        self._bids.move(self.body.bids)
+        self._message = message
+        self._merge = message.MergeFromString
+        self._ask_map, self._bid_map = self.body.asks, self.body.bids
+        self._count = len(self._ask_map) + len(self._bid_map)
+
+    def merge(self, frame: bytes) -> None:
+        """Set the levels of a frame.
+
+        Raises:
+            ValueError: it cannot be read, or a price is none; these levels are of no use any more.
+        """
+        try:
+            self._merge(frame)
+        except DecodeError:
+            raise ValueError("is no protobuf") from None
+        if len(self._ask_map) + len(self._bid_map) != self._count:
+            fresh = _Frame.FromString(frame).depths
+            self._asks.learn(fresh.asks)
+            self._bids.learn(fresh.bids)
+            self._count = len(self._ask_map) + len(self._bid_map)
+
+    def put(self, is_ask: bool, price: Decimal, quantity: Decimal) -> None:
+        """Set one level; the price must be above zero, the quantity not below."""
+        side, text = self._asks if is_ask else self._bids, format(price, "f")
+        side.quantities[text] = format(quantity, "f")
+        side.learn((text,))
+        self._count = len(self._ask_map) + len(self._bid_map)
+
+    def best(self, depth: int) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """The best bids and asks.
+
+        Raises:
+            ValueError: a quantity among them is no number.
+        """
+        shown = self._bids.best(depth), self._asks.best(depth)
+        self._count = len(self._ask_map) + len(self._bid_map)
+        return shown

@@ -1,8 +1,8 @@
 """Protobuf frames of the stream, read into domain values; what cannot be read is counted, told and refused.
 
-Depth diffs, which are nearly all of the traffic, are cut out of the bytes by ``depth_cut.py``; everything
-else, and every depth frame that is laid out in another way than usual, is read here, by the schema of
-``venues/proto.py``. Fields and bodies that are not in it are told, and cost nothing else.
+Depth diffs, which are nearly all of the traffic, are merged into the book by ``depth_levels.py``; everything
+else is read here, and depth frames when one of them seems to be wrong. The schema is that of
+``venues/proto.py``; fields and bodies that are not in it are told, and cost nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from mexclab.domain.market import Side, Symbol, Trade
 from mexclab.domain.order import Fill
 from mexclab.domain.reports import Balance
 from mexclab.errors import DomainError, VenueUnavailable
-from mexclab.venues.mexc.depth_cut import channel_of
 from mexclab.venues.mexc.drift import Drift
 from mexclab.venues.mexc.wire_read import Misread
 from mexclab.venues.mexc.wire_types import LATEST_MS, ns, number
@@ -94,6 +93,14 @@ class Unused:
 
 
 Heard: TypeAlias = Deals | DepthDiff | OwnDeal | OwnOrder | OwnBalance | Unused
+
+
+def channel_of(frame: bytes) -> bytes:
+    """The channel that a frame names first of all; b"" where it names none, or is cut off in it."""
+    if len(frame) < 2 or frame[0] != 0x0A:
+        return b""
+    stop = 2 + frame[1]
+    return frame[2:stop] if frame[1] < 0x80 and stop <= len(frame) else b""
 
 
 def kind_of(channel: str) -> str:

@@ -344,7 +344,10 @@ class Gate:
 
 def _same(prepared: Order, fired: Order) -> bool:
     """Whether the request that was written for one order says what the other one wants."""
-    return all(
-        getattr(prepared, name) == getattr(fired, name)
-        for name in ("symbol", "side", "type", "quantity", "price")
+    return (
+        prepared.symbol == fired.symbol
+        and prepared.side is fired.side
+        and prepared.type is fired.type
+        and prepared.quantity == fired.quantity
+        and prepared.price == fired.price
     )

@@ -19,9 +19,8 @@ from mexclab.domain.reports import Balances, BookSeen, FeedNews, Happening, Trad
 from mexclab.errors import DomainError, VenueError, VenueUnavailable
 from mexclab.venues.mexc.book import DepthSnapshot, LiveBook, Step
 from mexclab.venues.mexc.connection import Connection, Word
-from mexclab.venues.mexc.depth_cut import channel_of
 from mexclab.venues.mexc.drift import Drift
-from mexclab.venues.mexc.frames import Deals, Decoder, DepthDiff
+from mexclab.venues.mexc.frames import Deals, Decoder, DepthDiff, channel_of
 from mexclab.venues.mexc.line import Line, LineHooks, LineTerms
 from mexclab.venues.mexc.own_stream import OwnDoors, OwnStream, OwnTerms
 from mexclab.venues.mexc.stream_health import Sieve, StreamHealth, health_of
@@ -140,7 +139,7 @@ class Stream:
             f"spot@public.aggre.{kind}.v3.api.pb@{self.terms.speed}@{symbol}" for kind in ("depth", "deals")
         )
         line = self._line_for(2)
-        book = LiveBook(symbol, depth, self._read_diff)
+        book = LiveBook(symbol, self._read_diff)
         watched = self._watched[symbol] = _Watched(symbol, book, line, depth)
         self._by_name[str(symbol)] = symbol
         self._handlers[depth.encode()] = partial(self._take_depth, watched)
@@ -289,7 +288,7 @@ class Stream:
             step = Step.GAP  # the decoder has told what is wrong with it
         watched.heard_ns = self._doors.now_ns()
         if step is Step.APPLIED:
-            self._show(watched, watched.book.sent_ns(frame) or watched.heard_ns)
+            self._show(watched, watched.book.sent_ns or watched.heard_ns)
         elif step is Step.GAP:
             self._begin(watched)
 
