@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO
 
 from mexclab.config import Settings
 from mexclab.domain.market import Symbol
-from mexclab.errors import ConfigError, NotEnoughData, PortInUse
+from mexclab.errors import ConfigError, DataError, NotEnoughData, PortInUse
 from mexclab.store.lake import Lake
+from mexclab.venues.simulator.account_file import account_of, accounts_in, distinct
 from mexclab.venues.simulator.bars import BarReplay, Bars, fit
 from mexclab.venues.simulator.fault_plan import load_plan
 from mexclab.venues.simulator.faults import Faults
@@ -28,7 +28,8 @@ from mexclab.venues.simulator.terms import DEFAULT_PAIRS
 from mexclab.venues.simulator.world import PAPER_ACCOUNT, Account, World, WorldTerms
 
 LEAST_BARS = 120
-LOCK_S = 10.0  # the process before us may still be on its way out
+LOCK_S = 1.0  # the process before us may still be on its way out
+CHILD_LOCK_S = 10.0  # a desk that was killed leaves its simulator to find that out by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class SimulateWishes:
     port: int = 8790
     seed: int | None = None
     accounts: tuple[str, ...] = ()  # KEY:SECRET:AMOUNT
+    account_file: Path | None = None
     memory: Path | None = None
     faults: Path | None = None
     latency_ms: int = 0
@@ -57,8 +59,9 @@ def simulate(settings: Settings, wishes: SimulateWishes, say: Callable[[str], No
         ConfigError, PortInUse, VenueUnavailable: what is wrong, in one sentence.
     """
     faults = Faults(load_plan(wishes.faults)) if wishes.faults is not None else Faults()
-    with _only_one(wishes.memory):
-        world = World(_world_terms(settings, wishes), wishes.memory)
+    terms = _world_terms(settings, wishes)
+    with _only_one(wishes.memory, LOCK_S if wishes.child is None else CHILD_LOCK_S):
+        world = World(terms, wishes.memory)
         try:
             asyncio.run(_serve(world, _server_terms(wishes), faults, wishes, say))
         finally:
@@ -74,10 +77,11 @@ def _world_terms(settings: Settings, wishes: SimulateWishes) -> WorldTerms:
         {paper.quote_asset: paper.quote_balance},
         uid=PAPER_ACCOUNT.uid,
     )
+    given = () if wishes.account_file is None else accounts_in(wishes.account_file)
     return WorldTerms(
         start_ns=time.time_ns() if wishes.start_ns is None else wishes.start_ns,
         seed=paper.seed if wishes.seed is None else wishes.seed,
-        accounts=(own, *map(_account, wishes.accounts)),
+        accounts=distinct((own, *given, *map(account_of, wishes.accounts))),
         maker_fee=paper.maker_fee,
         taker_fee=paper.taker_fee,
         pairs=DEFAULT_PAIRS if wishes.pairs is None else wishes.pairs,
@@ -107,21 +111,6 @@ def _replay(settings: Settings, text: str) -> BarReplay:
     bars = Bars(frame["ts"].dt.epoch("ns").to_numpy(), *columns)
     past = len(bars) // 2
     return BarReplay(fit(Symbol.parse(name), bars, past), bars, past, times)
-
-
-def _account(text: str) -> Account:
-    """``KEY:SECRET:AMOUNT``: an account with that much USDT.
-
-    Raises:
-        ConfigError: the text is not of that form.
-    """
-    key, _, rest = text.partition(":")
-    secret, _, amount = rest.partition(":")
-    with contextlib.suppress(InvalidOperation):
-        balance = Decimal(amount)
-        if key and secret and balance.is_finite() and balance >= 0:
-            return Account(key, key, secret, {"USDT": balance})
-    raise ConfigError("--account wants KEY:SECRET:AMOUNT, such as mykey:mysecret:1000")
 
 
 def _server_terms(wishes: SimulateWishes) -> ServerTerms:
@@ -162,7 +151,11 @@ async def _serve(
         _write_address(wishes.child, server)
     else:
         say(f"MEXC-compatible venue: {server.url} (REST and listing pages), {server.ws_url} (streams)")
-        say(f"account: key {PAPER_ACCOUNT.key}, secret {PAPER_ACCOUNT.secret}; Ctrl-C ends it")
+        more = len(world.accounts) - 1
+        say(
+            f"account: key {PAPER_ACCOUNT.key}, secret {PAPER_ACCOUNT.secret}"
+            f"{f'; and {more} of yours' if more else ''}; Ctrl-C ends it"
+        )
     try:
         await stop.wait()
     finally:
@@ -192,29 +185,37 @@ def _write_address(path: Path, server: SimulatorServer) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(memory: Path | None) -> Iterator[None]:
+def _only_one(memory: Path | None, patience_s: float) -> Iterator[None]:
     """Hold the memory's lock: two simulators on one journal would each forget what the other did.
 
     Raises:
-        ConfigError: another simulator uses this memory.
+        ConfigError: another simulator uses this memory, or it cannot be made.
     """
     if memory is None:
         yield
         return
-    memory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (memory / "lock").open("w") as file:
-        _lock(file, memory)
+    try:
+        memory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (memory / "lock").open("a+")
+    except OSError as error:
+        raise ConfigError(f"the memory {memory} cannot be used: {error.strerror}", path=str(memory)) from error
+    with file:
+        _lock(file, memory, patience_s)
         yield
 
 
-def _lock(file: IO[str], memory: Path) -> None:
-    deadline = time.monotonic() + LOCK_S
+def _lock(file: IO[str], memory: Path, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(str(os.getpid()))
-            return
+            break
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise ConfigError(f"another simulator uses the memory {memory}") from None
+                file.seek(0)
+                who = file.read().strip() or "unknown"
+                raise ConfigError(f"another simulator (process {who}) uses the memory {memory}") from None
             time.sleep(0.05)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()

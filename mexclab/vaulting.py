@@ -1,4 +1,9 @@
-"""The vault at the command line: keys are typed or piped in, never given as arguments or variables."""
+"""The vault at the command line: keys are typed or piped in, never given as arguments or variables.
+
+What comes through a pipe is read line by line, in the order in which a person would be asked:
+the passphrase of the vault (none with ``vault.passphrase_file`` or the keyring), then what the command
+itself wants. Everything is read and looked at before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from mexclab.config import Settings
 from mexclab.domain.clock import written
-from mexclab.errors import ConfigError
+from mexclab.errors import ConfigError, VaultError
 from mexclab.store.secret import Secret
 from mexclab.store.vault import VAULT_FILE, Credential, Keyring, Passphrase, Unlock, Vault
 
@@ -22,27 +29,27 @@ def unlock_by(settings: Settings, asks: str = "vault passphrase: ") -> Unlock:
     """What opens the vault, as the settings say: the keyring, a private file, or what a person types.
 
     Raises:
-        ConfigError: nobody is there to type it, or the file is not private.
+        ConfigError: nobody is there to type it, or the file is not private or holds no passphrase.
     """
     if settings.vault.unlock == "keyring":
         return Keyring()
     if settings.vault.passphrase_file is not None:
-        return Passphrase(_private_text(settings.vault.passphrase_file))
-    return Passphrase(_typed(asks, "vault.passphrase_file"))
+        return Passphrase(_private_line(settings.vault.passphrase_file))
+    return Passphrase(_typed(asks, "; vault.passphrase_file names a file that holds it"))
 
 
 @contextmanager
-def opened(settings: Settings, create: bool = False) -> Iterator[Vault]:
+def opened(settings: Settings) -> Iterator[Vault]:
     """The vault of the data folder, open; closed again afterwards.
 
     Raises:
+        ConfigError: there is none.
         VaultError: see ``mexclab.store.vault``.
     """
     path = settings.data / VAULT_FILE
-    if not create and not path.exists():
+    if not path.exists():
         raise ConfigError(f"there is no vault at {path}; `mexclab vault add` makes one", path=str(path))
-    unlock = unlock_by(settings)
-    with Vault.open_or_create(path, unlock) if create else Vault.open(path, unlock) as vault:
+    with Vault.open(path, unlock_by(settings)) as vault:
         yield vault
 
 
@@ -53,10 +60,24 @@ def credential(settings: Settings) -> Credential:
 
 
 def add(settings: Settings, name: str, account: str) -> str:
-    """Take a new key in."""
-    with opened(settings, create=True) as vault:
-        key, secret = _key_and_secret()
-        vault.add(Credential(name, key, secret, account=account), time.time_ns())
+    """Take a new key in; the first one makes the vault.
+
+    Raises:
+        ConfigError: a name that cannot be or is taken, or nothing to read; nothing was written.
+        VaultError: see ``mexclab.store.vault``.
+    """
+    label = Credential(name, Secret("-"), Secret("-"), account=account)  # a wrong name is told before typing
+    path = settings.data / VAULT_FILE
+    if path.exists():
+        with opened(settings) as vault:
+            _must_be_free(vault, name)
+            vault.add(_with_key(label), time.time_ns())
+    else:
+        unlock = _new_lock(settings)
+        new = _with_key(label)
+        _make_private(settings.data)
+        with Vault.create(path, unlock) as vault:
+            vault.add(new, time.time_ns())
     return f"{name} is in the vault; `mexclab vault test {name}` asks the venue what it may do"
 
 
@@ -68,12 +89,22 @@ def rotate(settings: Settings, name: str) -> str:
     return f"{name} was replaced; delete the old key at the venue"
 
 
-def rekey(settings: Settings) -> str:
-    """Lock the whole vault anew."""
+def rekey(settings: Settings, to: str = "") -> str:
+    """Lock the whole vault anew.
+
+    Args:
+        to: ``passphrase`` or ``keyring``; empty: as the settings say that it is locked now.
+    """
+    way = to or settings.vault.unlock
     with opened(settings) as vault:
-        unlock = Keyring() if settings.vault.unlock == "keyring" else _new_passphrase()
-        vault.rekey(unlock)
-        return f"the vault is locked anew (key version {vault.key_version}); old copies open in the old way"
+        vault.rekey(Keyring() if way == "keyring" else _new_passphrase())
+        version = vault.key_version
+    words = f"the vault is locked anew (key version {version}); old copies open in the old way"
+    if way != settings.vault.unlock:
+        words += f'; set vault.unlock = "{way}"'
+    if way == "passphrase" and settings.vault.passphrase_file is not None:
+        words += f"; write the new passphrase to {settings.vault.passphrase_file}"
+    return words
 
 
 def remove(settings: Settings, name: str) -> str:
@@ -99,38 +130,92 @@ def listed(settings: Settings) -> list[dict[str, str]]:
         ]
 
 
+def _new_lock(settings: Settings) -> Unlock:
+    """What will open a vault that is not there yet; a typing error must not lock its owner out."""
+    is_typed = settings.vault.unlock == "passphrase" and settings.vault.passphrase_file is None
+    return _new_passphrase() if is_typed else unlock_by(settings)
+
+
 def _new_passphrase() -> Passphrase:
-    first, again = _typed("new passphrase: ", ""), _typed("the same again: ", "")
-    if first != again:
+    first = _typed("new passphrase: ")
+    if _is_terminal() and first != _typed("the same again: "):
         raise ConfigError("the two passphrases differ; the vault is as it was")
     return Passphrase(first)
 
 
+def _must_be_free(vault: Vault, name: str) -> None:
+    if any(row.name == name for row in vault.list()):
+        raise ConfigError(
+            f"there is a credential {name!r} already; `mexclab vault rotate {name}` replaces its key"
+        )
+
+
+def _with_key(label: Credential) -> Credential:
+    key, secret = _key_and_secret()
+    return replace(label, key=key, secret=secret)
+
+
 def _key_and_secret() -> tuple[Secret, Secret]:
-    return _typed("API key: ", ""), _typed("API secret: ", "")
+    return _typed("API key: "), _typed("API secret: ")
 
 
-def _typed(asks: str, setting: str) -> Secret:
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _typed(asks: str, hint: str = "") -> Secret:
     """A line that nobody sees: typed at a terminal, or the next line of a pipe.
 
     Raises:
-        ConfigError: there is nothing to read.
+        ConfigError: there is nothing to read, or it is no text.
     """
-    if sys.stdin.isatty():
-        return Secret(getpass.getpass(asks))
-    line = sys.stdin.readline()
+    line = _line(asks)
+    if line is None:
+        raise ConfigError(f"the {asks.strip(': ')} on standard input is not UTF-8 text")
     if not line.strip():
-        hint = f"; {setting} names a file that holds it" if setting else ""
-        raise ConfigError(f"{asks.strip(': ')} is wanted on standard input, and nothing came{hint}")
+        raise ConfigError(f"the {asks.strip(': ')} is wanted on standard input, and nothing came{hint}")
     return Secret(line.rstrip("\r\n"))
 
 
-def _private_text(path: Path) -> Secret:
+def _line(asks: str) -> str | None:
+    """Empty at the end of the input, None for what is no text: no error is raised where a secret has a name."""
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"vault.passphrase_file {path} cannot be read", path=str(path)) from error
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        return getpass.getpass(asks) if _is_terminal() else sys.stdin.readline() if sys.stdin else ""
+    except EOFError:
+        return ""
+    except UnicodeDecodeError:
+        return None
+
+
+def _private_line(path: Path) -> Secret:
+    """The one line of a file that nobody else may read.
+
+    Raises:
+        ConfigError: it cannot be read, others may read it, or it is not one line.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            is_open = os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
+            held = None if is_open else _held(file)
+    except OSError as error:
+        why = error.strerror
+        raise ConfigError(f"vault.passphrase_file {path} cannot be read: {why}", path=str(path)) from error
+    if is_open:
         raise ConfigError(f"others may read {path}: chmod 600 it, then try again", path=str(path))
-    return Secret(text.rstrip("\r\n"))
+    if held is None or not held.reveal().strip() or "\n" in held.reveal():
+        raise ConfigError(f"vault.passphrase_file {path} must hold one line of text, the passphrase")
+    return held
+
+
+def _held(file: TextIO) -> Secret | None:
+    try:
+        return Secret(file.read().rstrip("\r\n"))
+    except UnicodeDecodeError:
+        return None
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise VaultError(f"the data folder {folder} cannot be made: {error.strerror}") from error

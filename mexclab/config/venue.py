@@ -50,7 +50,7 @@ class VenueSettings(Group):
     )
     order_reserve: int = Field(default=4, ge=0, le=1000, description="of these, kept for cancels and exits")
     timeout_ms: int = Field(
-        default=5000, ge=50, le=60_000, description="milliseconds until a request counts as unanswered"
+        default=4000, ge=50, le=4900, description="milliseconds until a request counts as unanswered"
     )
     calendar_interval_s: int = Field(
         default=300, ge=1, le=86_400, description="seconds between two looks at the calendar of new coins"

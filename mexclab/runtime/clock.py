@@ -12,7 +12,7 @@ from itertools import pairwise
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.errors import DomainError
 
-SPIN_NS = 1_500_000  # asyncio wakes up to a millisecond late: the rest of a wait is spun, yielding to nothing
+SPIN_NS = 2_500_000  # asyncio wakes a millisecond or two late: the rest of a wait is spun
 SLIP_NS = 5 * MILLISECOND  # accelerated work that falls behind by more than this moves the schedule
 SLICE_NS = 50 * MILLISECOND  # a long wait is cut, so that a clock that is changed under us is noticed
 

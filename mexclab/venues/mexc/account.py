@@ -25,8 +25,6 @@ from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.tasks import Tasks
 from mexclab.venues.mexc.wire_account import OrderRow, SymbolOf, balances_of, fill_of, venue_order_of
 
-# what the venue says of an order that it does not have; -2013 is not in its documents
-NO_SUCH_ORDER = UNKNOWN_ORDER | {-2013}
 MOST_ORDERS = 500  # that may have ended without our being told
 
 
@@ -132,7 +130,7 @@ class MexcAccount:
                 QUERY_ORDER, (("symbol", str(symbol)), ("origClientOrderId", client_id))
             )
         except VenueRejected as error:
-            if error.data.get("code") in NO_SUCH_ORDER:
+            if error.data.get("code") in UNKNOWN_ORDER:
                 return None
             raise not_said(error) from error
         if row.symbol != str(symbol) or row.client_order_id not in (None, "", client_id):

@@ -34,7 +34,7 @@ from mexclab.domain.market import Level
 MOST_LEVELS = 100_000  # of a side; more than that is no book of this venue
 RENEWED_EVERY = 2_000  # frames
 FEW_PLACES = 1_000  # of a side, that may be empty without harm
-EMPTY_SEEN = 30  # more empty places among the best ones are given up at once
+EMPTY_SEEN = 60  # more empty places among the best ones are given up at once
 SPARE = 4  # levels beyond those that are shown, for when one of those goes
 _PRICE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,24}))?", re.ASCII).fullmatch
 _QUANTITY = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,24})?", re.ASCII).fullmatch

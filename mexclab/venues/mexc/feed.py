@@ -10,7 +10,7 @@ from mexclab.domain.reports import Happening
 from mexclab.ports import Clock
 
 # A moment that is this near is waited for and nothing else: news that came first would make a shot late.
-NEAR_NS = 2 * MILLISECOND
+NEAR_NS = 3 * MILLISECOND
 LONGEST_NS = SECOND  # the clock may be corrected while we wait
 
 

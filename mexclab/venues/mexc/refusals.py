@@ -24,7 +24,7 @@ LONGEST_WORDS = 300
 
 DUPLICATE_CLIENT_ID = "duplicate client order id"
 NOT_OPEN_YET = frozenset({10007, 30000, 30016})
-UNKNOWN_ORDER = frozenset({-2011, 22222})
+UNKNOWN_ORDER = frozenset({-2011, -2013, 22222})  # the second is not in the documents but in the answers
 
 _TROUBLE = frozenset({500, 503, 504})  # codes by which the venue says that it failed, whatever the status
 _LIMITED = frozenset({HTTPStatus.TOO_MANY_REQUESTS.value, HTTPStatus.IM_A_TEAPOT.value})

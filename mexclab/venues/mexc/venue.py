@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,6 +13,7 @@ from mexclab.domain.listing import CalendarEntry, SymbolState
 from mexclab.domain.market import Market, Symbol
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.reports import Balances, ClockReading, Happening, VenueOrder
+from mexclab.errors import VenueUnavailable
 from mexclab.ports import Clock
 from mexclab.venues.mexc import endpoints
 from mexclab.venues.mexc.account import AccountTerms, MexcAccount
@@ -27,6 +29,7 @@ from mexclab.venues.mexc.signing import Signer
 from mexclab.venues.mexc.stream import DepthSnapshot, Stream, StreamDoors, StreamTerms
 
 SNAPSHOT_LEVELS = 1000
+WARM, FRESH_S = 2, 5.0  # connections for orders, and how lately they were heard from
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,9 @@ class MexcVenue:
     # -- life ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the streams and look for listings; both keep themselves up until ``stop``."""
+        """Open the roads and look for listings; all keep themselves up until ``stop``."""
+        with contextlib.suppress(VenueUnavailable):  # who asks next is told
+            await self.rest.lane.warm(WARM, FRESH_S)
         self._running = [asyncio.create_task(work) for work in self._work()]
         for task in self._running:
             task.add_done_callback(self._ended)
