@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,7 +97,13 @@ def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     seed: Annotated[int | None, typer.Option(min=0, help="Of the market; default: paper.seed.")] = None,
     account: Annotated[
-        list[str] | None, typer.Option(help="One more account, KEY:SECRET:AMOUNT (in USDT); repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="One more account, KEY:SECRET:AMOUNT (in USDT); repeatable. `ps` shows it: no real key."
+        ),
+    ] = None,
+    accounts: Annotated[
+        Path | None, typer.Option(help="File of accounts (TOML, chmod 600): shown to nobody.")
     ] = None,
     memory: Annotated[
         Path | None, typer.Option(help="Folder that keeps orders and balances over restarts.")
@@ -130,10 +137,11 @@ def simulate(
         port=port,
         seed=seed,
         accounts=tuple(account or ()),
+        account_file=accounts,
         memory=memory,
         faults=faults,
         latency_ms=latency_ms,
-        pairs=() if quiet else tuple(pair) if pair else None,
+        pairs=tuple(pair) if pair else () if quiet else None,
         replays=tuple(replay or ()),
         patient=patient,
         start_ns=start_ns,
@@ -264,6 +272,15 @@ def disarm(snipe_id: str, config: ConfigFile = None) -> None:
 
 vault = typer.Typer(help="API keys, sealed: only the trading process reads them.", no_args_is_help=True)
 app.add_typer(vault, name="vault")
+
+
+class VaultLock(StrEnum):
+    """What a vault can be locked by."""
+
+    PASSPHRASE = "passphrase"
+    KEYRING = "keyring"
+
+
 KeyName = Annotated[str, typer.Argument(help="The credential; venue.credential names the one that trades.")]
 
 
@@ -273,7 +290,11 @@ def vault_add(
     account: Annotated[str, typer.Option(help="Label of the account it belongs to.")] = "main",
     config: ConfigFile = None,
 ) -> None:
-    """Take a key in. Key and secret are typed unseen, or come as lines of standard input."""
+    """Take a key in; the first one makes the vault.
+
+    Everything is typed unseen, or comes as lines of standard input in this order: the vault's passphrase
+    (not with vault.passphrase_file or the keyring), the API key, the API secret.
+    """
     from mexclab import vaulting
 
     typer.echo(vaulting.add(_settings(config), name, account))
@@ -283,7 +304,7 @@ def vault_add(
 def vault_list(
     config: ConfigFile = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
 ) -> None:
-    """What is in the vault, without anything secret."""
+    """What is in the vault, without anything secret. Standard input: the passphrase."""
     from mexclab import vaulting
 
     rows = vaulting.listed(_settings(config))
@@ -298,34 +319,52 @@ def vault_list(
 
 @vault.command("rotate")
 def vault_rotate(name: KeyName, config: ConfigFile = None) -> None:
-    """Replace a key by a new one of the same account."""
+    """Replace a key by a new one of the same account.
+
+    Standard input as for `add`: the vault's passphrase, the new API key, the new API secret.
+    """
     from mexclab import vaulting
 
     typer.echo(vaulting.rotate(_settings(config), name))
 
 
 @vault.command("rekey")
-def vault_rekey(config: ConfigFile = None) -> None:
-    """Lock the whole vault anew: another passphrase, or a fresh key in the keyring."""
+def vault_rekey(
+    to: Annotated[
+        VaultLock | None, typer.Option(help="How it is locked from now on; default: as vault.unlock says.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Lock the whole vault anew: another passphrase, or a fresh key in the keyring.
+
+    Standard input: the old passphrase (not with vault.passphrase_file or the keyring), then the new one.
+    """
     from mexclab import vaulting
 
-    typer.echo(vaulting.rekey(_settings(config)))
+    typer.echo(vaulting.rekey(_settings(config), to.value if to else ""))
 
 
 @vault.command("remove")
 def vault_remove(name: KeyName, config: ConfigFile = None) -> None:
-    """Forget a key. It works until it is deleted at the venue."""
+    """Forget a key. It works until it is deleted at the venue. Standard input: the passphrase."""
     from mexclab import vaulting
 
     typer.echo(vaulting.remove(_settings(config), name))
 
 
 @vault.command("test")
-def vault_test(name: KeyName, config: ConfigFile = None) -> None:
-    """Ask the venue what the key may do; nothing is traded."""
+def vault_test(
+    name: KeyName,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Ask the venue what the key may do; nothing is traded. Exit code 5: not enough.
+
+    Standard input: the passphrase (not with vault.passphrase_file or the keyring).
+    """
     from mexclab.preflight import key_check
 
-    _reported(key_check(_settings(config), name), False)
+    _reported(key_check(_settings(config), name), as_json)
 
 
 @app.command()
@@ -340,9 +379,9 @@ def preflight(
     _reported(check(_settings(config), symbol), as_json)
 
 
-def _reported(report: Any, as_json: bool) -> None:
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
-    if not report.is_green:
+def _reported(asked: Any, as_json: bool) -> None:
+    typer.echo(json.dumps(asked.to_dict(), indent=2) if as_json else str(asked))
+    if not asked.is_green:
         sys.exit(5)
 
 

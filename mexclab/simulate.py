@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from typing import IO
 
 from mexclab.config import Settings
 from mexclab.domain.market import Symbol
-from mexclab.errors import ConfigError, DataError, NotEnoughData, PortInUse
+from mexclab.errors import ConfigError, NotEnoughData, PortInUse
 from mexclab.store.lake import Lake
 from mexclab.venues.simulator.account_file import account_of, accounts_in, distinct
 from mexclab.venues.simulator.bars import BarReplay, Bars, fit
@@ -138,10 +139,7 @@ async def _serve(
     try:
         await server.start(wishes.host, wishes.port)
     except OSError as error:
-        raise PortInUse(
-            f"{wishes.host}:{wishes.port} cannot be listened on: {error.strerror}; --port 0 takes any",
-            port=wishes.port,
-        ) from error
+        raise _not_listening(wishes, error) from error
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -160,6 +158,18 @@ async def _serve(
         await stop.wait()
     finally:
         await server.stop()
+
+
+def _not_listening(wishes: SimulateWishes, error: OSError) -> ConfigError:
+    where = f"{wishes.host}:{wishes.port}"
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"{where} is in use by another process; stop it, or choose another port (--port 0: any free one)",
+            port=wishes.port,
+        )
+    known = error.errno is not None and error.errno > 0  # asyncio wraps the system's words in its own
+    why = os.strerror(error.errno) if known and error.errno is not None else error.strerror
+    return ConfigError(f"{where} cannot be listened on: {why}; see --host")
 
 
 def _end_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -198,7 +208,9 @@ def _only_one(memory: Path | None, patience_s: float) -> Iterator[None]:
         memory.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = (memory / "lock").open("a+")
     except OSError as error:
-        raise ConfigError(f"the memory {memory} cannot be used: {error.strerror}", path=str(memory)) from error
+        raise ConfigError(
+            f"the memory {memory} cannot be used: {error.strerror}", path=str(memory)
+        ) from error
     with file:
         _lock(file, memory, patience_s)
         yield

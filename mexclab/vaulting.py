@@ -178,7 +178,7 @@ def _typed(asks: str, hint: str = "") -> Secret:
 
 
 def _line(asks: str) -> str | None:
-    """Empty at the end of the input, None for what is no text: no error is raised where a secret has a name."""
+    """Empty at the end, None for what is no text: no error is raised where a secret has a name."""
     try:
         return getpass.getpass(asks) if _is_terminal() else sys.stdin.readline() if sys.stdin else ""
     except EOFError:

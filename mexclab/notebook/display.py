@@ -197,12 +197,16 @@ def _health_html(value: Any) -> str:
     return f"<p><b>The daemon is {state}</b></p>{rows_html(rows)}"
 
 
+_MARKS = {"green": "✓ green", "red": "✕ RED", "unknown": "? unknown"}  # told apart without colour, too
+
+
 def _preflight_html(value: Any) -> str:
-    verdict = "green: an order would be taken" if value.is_green else "NOT green"
-    about = f"{value.symbol}, " if value.symbol else ""
-    rows = [(c.check, c.state, c.found, c.wanted, c.why) for c in value.checks]
+    good = "an order would be taken" if value.symbol else "the account may trade; no pair was asked about"
+    about = f"{value.symbol or 'the account'}, {written(value.at_ns)}"
+    verdict = f"green: {good}" if value.is_green else "NOT green"
+    rows = [(c.check, _MARKS.get(c.state, c.state), c.found, c.wanted, c.why) for c in value.checks]
     table = rows_html(rows, ("check", "state", "found", "wanted", "why"))
-    return f"<p><b>Preflight of {escape(about)}{written(value.at_ns)}: {verdict}</b></p>{table}"
+    return f"<p><b>Preflight of {escape(about)}: {verdict}</b></p>{table}"
 
 
 _OWN = {

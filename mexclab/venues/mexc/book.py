@@ -17,6 +17,7 @@ from enum import Enum
 from mexclab.domain.market import Book, Symbol
 from mexclab.errors import VenueUnavailable
 from mexclab.venues.mexc.depth_levels import RENEWED_EVERY, DepthLevels, versions
+from mexclab.venues.mexc.frames import DepthDiff
 from mexclab.venues.mexc.wire_types import LATEST_MS, ns
 
 MOST_KEPT = 20_000  # diffs that wait for a snapshot
@@ -53,7 +54,8 @@ class LiveBook:
 
     Args:
         symbol: whose book.
-        read: reads a frame by the full schema: asked to tell what is new or wrong in one, see ``Decoder``.
+        read: reads a frame by the full schema and tells what is new or wrong in it, see ``Decoder``; raises
+            ``VenueUnavailable``.
 
     Attributes:
         version: how far the book goes; None while it has no snapshot.
@@ -61,7 +63,7 @@ class LiveBook:
         why: why it was lost the last time.
     """
 
-    def __init__(self, symbol: Symbol, read: Callable[[bytes], object]) -> None:
+    def __init__(self, symbol: Symbol, read: Callable[[bytes], DepthDiff]) -> None:
         self.symbol = symbol
         self.version: int | None = None
         self.applied = self.dropped = self.resyncs = 0
@@ -70,7 +72,7 @@ class LiveBook:
         self._levels = DepthLevels()
         self._wanted = ""  # the version that the next diff begins with
         self._sign = b"\x00"  # how that is written in its frame; no frame holds a zero byte
-        self._due = 1  # how many diffs are applied when it is looked after
+        self._due = 0  # how many diffs are applied when one is read by the full schema
         self._kept: list[tuple[int, int, bytes]] = []
         self._old = 0
 
@@ -127,18 +129,18 @@ class LiveBook:
         """
         levels = self._levels
         try:
-            levels.merge(frame)
+            is_whole = levels.merge(frame)
             body = levels.body
             version = int(body.toVersion)
             if body.fromVersion != wanted or version < int(wanted):
                 raise ValueError("does not tell of the versions that it seemed to")
         except ValueError as wrong:
             raise self._unreadable(frame, wrong) from None
+        if not is_whole or self.applied >= self._due:
+            self._look_after(frame)
         self._stand(version)
         self._old = 0
         self.applied += 1
-        if self.applied >= self._due:
-            self._look_after(frame)
 
     def _stand(self, version: int) -> None:
         """The book is as of this version; the next diff is known by the next one."""
@@ -148,13 +150,25 @@ class LiveBook:
         self._sign = b'"%c%b*' % (len(sign), sign)
 
     def _look_after(self, frame: bytes) -> None:
-        """Now and then: tell of fields that are new, and give memory back."""
+        """Set a diff's levels as the full schema reads them, which tells what is new in it; give memory back.
+
+        Raises:
+            VenueUnavailable: the diff cannot be read; the book is lost.
+        """
         self._due = self.applied + CHECKED_EVERY
         levels = self._levels
-        self._read(frame)
+        try:
+            diff = self._read(frame)
+        except VenueUnavailable:
+            self.lose("a diff could not be read")
+            raise
+        for is_ask, side in ((True, diff.asks), (False, diff.bids)):
+            for price, quantity in side:
+                levels.put(is_ask, price, quantity)
         if levels.is_overgrown:
             self.lose("it has more levels than a book of this venue can have")
-        elif levels.is_drifted or self.applied % RENEWED_EVERY < CHECKED_EVERY:
+            raise VenueUnavailable(f"the book of {self.symbol} grows without end")
+        if levels.merged >= RENEWED_EVERY:
             levels.renew()
 
     def anchor(self, snapshot: DepthSnapshot) -> bool:

@@ -34,7 +34,8 @@ from mexclab.domain.market import Level
 MOST_LEVELS = 100_000  # of a side; more than that is no book of this venue
 RENEWED_EVERY = 2_000  # frames
 FEW_PLACES = 1_000  # of a side, that may be empty without harm
-EMPTY_SEEN = 60  # more empty places among the best ones are given up at once
+EMPTY_SEEN = 40  # more empty places among the best ones are given up at once
+MOST_UNREAD = 4  # frames whose levels are looked at one by one
 SPARE = 4  # levels beyond those that are shown, for when one of those goes
 _PRICE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,24}))?", re.ASCII).fullmatch
 _QUANTITY = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,24})?", re.ASCII).fullmatch
@@ -106,7 +107,7 @@ class _Shown:
     """What was shown last, and the places that it was found at, empty ones among them."""
 
     depth: int
-    prices: list[str]
+    prices: dict[str, int]
     quantities: list[str]
     places: list[Level | None]
     levels: tuple[Level, ...]
@@ -122,8 +123,9 @@ class _Side:
         self._order: list[tuple[int, str]] = []  # best last
         self._placed: dict[str, int] = {}  # price as it is written -> key
         self._spelled: dict[int, str] = {}  # key -> price as it was written first
-        self._shown = _Shown(0, [], [], [], ())
+        self._shown = _Shown(0, {}, [], [], ())
         self._is_moved = True  # since shown: a better place came, or places went
+        self._is_touched = False  # since shown: a quantity among them changed
         self.quantities: Any = {}  # by price; the map of the message
 
     def __len__(self) -> int:
@@ -147,6 +149,7 @@ class _Side:
             else:  # another spelling of the same price
                 self.quantities[known] = self.quantities[price]
                 del self.quantities[price]
+                self._is_moved = True
 
     def _key(self, price: str) -> int:
         """The price as a whole number of the finest step so far."""
@@ -190,30 +193,42 @@ class _Side:
         shown = self._shown
         if self._is_moved or shown.depth != depth:
             return self._look(depth)
-        now = list(map(self.quantities.__getitem__, shown.prices))
-        if now != shown.quantities:
-            places = shown.places
-            for place, (before, quantity) in enumerate(zip(shown.quantities, now, strict=True)):
-                if quantity != before:
-                    places[place] = _level(shown.prices[place], quantity)
-            shown.quantities = now
-            shown.levels = tuple(filter(None, places))[:depth]
-            if len(shown.levels) < depth and len(now) < len(self._order):
+        if self._is_touched:
+            self._is_touched = False
+            shown.levels = tuple(filter(None, shown.places))[:depth]
+            if len(shown.levels) < depth and len(shown.prices) < len(self._order):
                 return self._look(depth)
         return shown.levels
 
+    def touch(self, prices: Iterable[str] | None) -> None:
+        """These have changed, as far as they are shown; None: nobody knows which.
+
+        Raises:
+            ValueError: a quantity among them is no number.
+        """
+        if prices is None:
+            self._is_moved = True
+            return
+        shown = self._shown
+        for price in prices:
+            place = shown.prices.get(price)
+            if place is not None:
+                shown.quantities[place] = quantity = self.quantities[price]
+                shown.places[place] = _level(price, quantity)
+                self._is_touched = True
+
     def _look(self, depth: int) -> tuple[Level, ...]:
         """See from the best place on how many it takes to show ``depth`` levels, and a few to spare."""
-        last = self._shown
-        known = dict(zip(last.prices, zip(last.quantities, last.places, strict=True), strict=True))
-        found = _Shown(depth, [], [], [], ())
+        last, found = self._shown, _Shown(depth, {}, [], [], ())
         full = 0
         for key, price in reversed(self._order):
             quantity = self.quantities[price]
-            before, level = known.get(price, (None, None))
-            if quantity != before:
+            place = last.prices.get(price)
+            if place is not None and last.quantities[place] == quantity:
+                level = last.places[place]
+            else:
                 level = _level(price, quantity)
-            found.prices.append(price)
+            found.prices[price] = len(found.places)
             found.quantities.append(quantity)
             found.places.append(level)
             full += level is not None
@@ -221,9 +236,9 @@ class _Side:
                 found.floor = key
                 break
         found.levels = tuple(filter(None, found.places))[:depth]
-        self._shown, self._is_moved = found, False
-        if len(found.prices) - full > EMPTY_SEEN:
-            self._give_up(len(found.prices))
+        self._shown, self._is_moved, self._is_touched = found, False, False
+        if len(found.places) - full > EMPTY_SEEN:
+            self._give_up(len(found.places))
         return found.levels
 
     def _give_up(self, count: int) -> None:
@@ -254,19 +269,21 @@ def _level(price: str, quantity: str) -> Level | None:
 
 
 class DepthLevels:
-    """Both sides of a book."""
+    """Both sides of a book.
+
+    Attributes:
+        unread: frames merged since the levels were looked at; more than a few are not kept.
+        body: the last frame's versions are its ``fromVersion`` and ``toVersion``.
+        merged: frames since the message was made.
+    """
 
     def __init__(self) -> None:
+        self.unread: list[bytes] = []
         self.clear()
 
     def __len__(self) -> int:
         """Places that are kept, empty ones among them."""
         return len(self._asks) + len(self._bids)
-
-    @property
-    def is_drifted(self) -> bool:
-        """Whether frames brought fields that are not in the schema."""
-        return bool(len(UnknownFieldSet(self._message)) or len(UnknownFieldSet(self.body)))
 
     @property
     def is_overgrown(self) -> bool:
@@ -282,22 +299,30 @@ class DepthLevels:
     def clear(self) -> None:
         """Begin with nothing."""
         self._asks, self._bids = _Side(-1), _Side(1)
+        self._message: Any = _Frame()
         self.renew()
 
     def renew(self) -> None:
         """Make the message anew, without empty places and without the memory of what was overwritten."""
-        message = _Frame()
+        message = _Frame(sendTime=self._message.sendTime)
         self.body: Any = message.depths
         self.body.SetInParent()
+        for places in (self.body.asks, self.body.bids):
+            places["0"] = "0"  # a map that was never set is a stub, which no merge fills
+            del places["0"]
         self._asks.move(self.body.asks)
         self._bids.move(self.body.bids)
         self._message = message
+        self.merged = 0
         self._merge = message.MergeFromString
         self._ask_map, self._bid_map = self.body.asks, self.body.bids
         self._count = len(self._ask_map) + len(self._bid_map)
 
-    def merge(self, frame: bytes) -> None:
-        """Set the levels of a frame.
+    def merge(self, frame: bytes) -> bool:
+        """Set the levels of a frame; False: not all of them, because it holds what the schema does not know.
+
+        Protobuf leaves an entry out that has a field more than price and quantity. What is left out must be
+        set by ``put``.
 
         Raises:
             ValueError: it cannot be read, or a price is none; these levels are of no use any more.
@@ -306,17 +331,25 @@ class DepthLevels:
             self._merge(frame)
         except DecodeError:
             raise ValueError("is no protobuf") from None
+        self.merged += 1
+        if len(self.unread) <= MOST_UNREAD:
+            self.unread.append(frame)
         if len(self._ask_map) + len(self._bid_map) != self._count:
             fresh = _Frame.FromString(frame).depths
             self._asks.learn(fresh.asks)
             self._bids.learn(fresh.bids)
             self._count = len(self._ask_map) + len(self._bid_map)
+        if len(UnknownFieldSet(self.body)):
+            self.body.DiscardUnknownFields()
+            return False
+        return True
 
     def put(self, is_ask: bool, price: Decimal, quantity: Decimal) -> None:
         """Set one level; the price must be above zero, the quantity not below."""
         side, text = self._asks if is_ask else self._bids, format(price, "f")
         side.quantities[text] = format(quantity, "f")
         side.learn((text,))
+        side.touch(None)
         self._count = len(self._ask_map) + len(self._bid_map)
 
     def best(self, depth: int) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
@@ -325,6 +358,15 @@ class DepthLevels:
         Raises:
             ValueError: a quantity among them is no number.
         """
+        if len(self.unread) > MOST_UNREAD:
+            self._asks.touch(None)
+            self._bids.touch(None)
+        else:
+            for frame in self.unread:
+                fresh = _Frame.FromString(frame).depths
+                self._asks.touch(fresh.asks)
+                self._bids.touch(fresh.bids)
+        self.unread.clear()
         shown = self._bids.best(depth), self._asks.best(depth)
         self._count = len(self._ask_map) + len(self._bid_map)
         return shown

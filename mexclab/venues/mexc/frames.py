@@ -170,12 +170,16 @@ class Decoder:
         Raises:
             VenueUnavailable: always.
         """
-        self.malformed += 1
-        self._drift.see(kind, field, what, at_ns)
+        self.note(kind, field, what, at_ns)
         raise VenueUnavailable(
             f"a frame of {kind} cannot be read: {field} {what}; what can be asked for again is",
             channel=kind, field=field,
         )  # fmt: skip
+
+    def note(self, kind: str, field: str, what: str, at_ns: int) -> None:
+        """Count and tell a frame that turned out to be wrong."""
+        self.malformed += 1
+        self._drift.see(kind, field, what, at_ns)
 
     def _see_unknown(self, kind: str, path: str, message: Any, at_ns: int) -> None:
         for field in UnknownFieldSet(message):

@@ -295,6 +295,7 @@ class Stream:
     def _show(self, watched: _Watched, at_ns: int) -> None:
         book = watched.book.book(self.terms.depth, at_ns)
         if book is None:
+            self.decoder.note("public.aggre.depth", "publicAggreDepths.quantity", watched.book.why, at_ns)
             self._begin(watched)
         else:
             self._doors.tell(BookSeen(book))

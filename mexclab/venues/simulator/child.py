@@ -44,7 +44,11 @@ class ChildSimulator:
         command = [sys.executable, "-m", "mexclab.cli", "simulate", "--port", "0", "--child", str(ready)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+                [*command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is the desk's: it still needs its venue on the way out
             )
         try:
             self.address = self._wait_for(ready)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from mexclab.domain.market import Side, Symbol, Trade
 from mexclab.domain.reports import Balance, DriftSeen
 from mexclab.errors import VenueUnavailable
-from mexclab.venues.mexc.depth_cut import DepthCut, channel_of
 from mexclab.venues.mexc.drift import Drift
 from mexclab.venues.mexc.frames import (
     Deals,
@@ -22,6 +21,7 @@ from mexclab.venues.mexc.frames import (
     OwnDeal,
     OwnOrder,
     Unused,
+    channel_of,
     kind_of,
 )
 from mexclab.venues.proto import PushData
@@ -52,12 +52,6 @@ class Told(list[DriftSeen]):
             self.read(frame)
         assert self.decoder.malformed == count + 1
         return self[-1]
-
-
-def pairs(levels: bytes) -> list[tuple[Decimal, Decimal]]:
-    texts = "".join(chr(byte) if byte in b"0123456789." else " " for byte in levels).split()
-    found = [Decimal(text) for text in texts]
-    return list(zip(found[::2], found[1::2], strict=True))
 
 
 def push(channel: str, symbol: str = WIRE_NAME, **body: Any) -> bytes:
@@ -92,43 +86,16 @@ def own_order(**changes: Any) -> bytes:
     return push("spot@private.orders.v3.api.pb", "MXUSDT", privateOrders={**fine, **changes})
 
 
-# -- depth, by hand -----------------------------------------------------------------------------------
+# -- depth ------------------------------------------------------------------------------------------
 
 
 @given(asks=levels, bids=levels, first=st.integers(1, 10**18), more=st.integers(0, 10**6))
-def test_what_is_cut_by_hand_is_what_the_schema_reads(
+def test_a_depth_frame_is_read_as_it_was_written(
     asks: list[tuple[str, str]], bids: list[tuple[str, str]], first: int, more: int
 ) -> None:
-    frame = depth_frame((first, first + more), asks, bids)
-    found = DepthCut(CHANNEL, WIRE_NAME).cut(frame)
-    read = Told().read(frame)
-    assert isinstance(read, DepthDiff)
-    assert (read.asks, read.bids) == tuple(
-        [(Decimal(p), Decimal(q)) for p, q in side] for side in (asks, bids)
-    )
-    assert found is not None
-    assert found[:2] == (read.first, read.last)
-    assert (pairs(found[2]), pairs(found[3])) == (read.asks, read.bids)
-
-
-def test_usual_frames_are_all_cut_by_hand_whatever_times_and_ids_they_carry() -> None:
-    frame = depth_frame((5, 9), [("10.5", "1")], [("10.4", "0")])
-    message = PushData.FromString(frame)
-    message.symbolId, message.createTime = "2fb942154ef44a4ab2ef98c8afb6a4a7", START_MS
-    message.publicAggreDepths.lastOrderCreateTime = START_MS
-    cut = DepthCut(CHANNEL, WIRE_NAME)
-    found = cut.cut(message.SerializeToString())
-    assert found is not None
-    assert (found[0], found[1], pairs(found[2])) == (5, 9, [(Decimal("10.5"), Decimal(1))])
-    assert cut.sent_ns(message.SerializeToString()) == START_MS * 1_000_000
-
-
-@pytest.mark.parametrize(
-    "level",
-    [("NaN", "1"), ("1", "Infinity"), ("-1", "1"), ("1", "-0.5"), ("1e3", "1"), ("1", ""), ("1" * 30, "1")],
-)
-def test_levels_that_are_no_plain_numbers_are_left_to_the_schema(level: tuple[str, str]) -> None:
-    assert DepthCut(CHANNEL, WIRE_NAME).cut(depth_frame((5, 9), [("2", "1"), level], [])) is None
+    heard = Told().read(depth_frame((first, first + more), asks, bids))
+    sides = ([(Decimal(price), Decimal(quantity)) for price, quantity in side] for side in (asks, bids))
+    assert heard == DepthDiff(first, first + more, *sides)
 
 
 # -- bad input ----------------------------------------------------------------------------------------
