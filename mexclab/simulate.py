@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from mexclab.config import Settings
+from mexclab.domain.clock import HOUR
 from mexclab.domain.market import Symbol
 from mexclab.errors import ConfigError, NotEnoughData, PortInUse
 from mexclab.store.lake import Lake
@@ -26,9 +27,10 @@ from mexclab.venues.simulator.fault_plan import load_plan
 from mexclab.venues.simulator.faults import Faults
 from mexclab.venues.simulator.server import ServerTerms, SimulatorServer
 from mexclab.venues.simulator.terms import DEFAULT_PAIRS
-from mexclab.venues.simulator.world import PAPER_ACCOUNT, Account, World, WorldTerms
+from mexclab.venues.simulator.world import CHECKPOINT_NS, PAPER_ACCOUNT, Account, World, WorldTerms
 
 LEAST_BARS = 120
+STEPPED_NS = 4 * HOUR  # of venue time between two checkpoints, when a day takes a minute
 LOCK_S = 1.0  # the process before us may still be on its way out
 CHILD_LOCK_S = 10.0  # a desk that was killed leaves its simulator to find that out by itself
 
@@ -62,7 +64,7 @@ def simulate(settings: Settings, wishes: SimulateWishes, say: Callable[[str], No
     faults = Faults(load_plan(wishes.faults)) if wishes.faults is not None else Faults()
     terms = _world_terms(settings, wishes)
     with _only_one(wishes.memory, LOCK_S if wishes.child is None else CHILD_LOCK_S):
-        world = World(terms, wishes.memory)
+        world = World(terms, wishes.memory, STEPPED_NS if wishes.stepped else CHECKPOINT_NS)
         try:
             asyncio.run(_serve(world, _server_terms(wishes), faults, wishes, say))
         finally:

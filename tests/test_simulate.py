@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -92,9 +93,9 @@ def test_wrong_accounts_are_one_clear_line_that_holds_no_secret(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [(None, "cannot be read"), ("[[rule", "is not TOML"), ('[[rule]]\nfault = "explode"\npath = "/x"', "explode")],
+    [(None, "cannot be read"), ("[[rule", "is not TOML"), ('[[rule]]\nfault = "burn"\npath = "/"', "'burn'")],
     ids=["no file", "no TOML", "no such fault"],
-)  # fmt: skip
+)
 def test_a_fault_plan_that_cannot_be_used_says_why(text: str | None, told: str, tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     if text is not None:
@@ -181,8 +182,8 @@ def bars(symbol: str, count: int) -> pl.DataFrame:
             "symbol": [symbol] * count,
             "ts": [start + timedelta(minutes=minute) for minute in range(count)],
             "open": prices[:-1],
-            "high": [max(pair) + 20 for pair in zip(prices, prices[1:], strict=False)],
-            "low": [min(pair) - 20 for pair in zip(prices, prices[1:], strict=False)],
+            "high": [max(pair) + 20 for pair in pairwise(prices)],
+            "low": [min(pair) - 20 for pair in pairwise(prices)],
             "close": prices[1:],
             "volume": [3.5] * count,
         },

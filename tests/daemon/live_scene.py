@@ -24,15 +24,14 @@ ACCOUNT = f"{KEY}:{SECRET}:1000"
 T = TypeVar("T")
 
 
-def write_settings(data: Path, venue: Simulator, **more: dict[str, Any]) -> None:
+def write_settings(data: Path, venue: Simulator, cap_multiple: str) -> None:
     """Live, on that venue; looks at the listings are as frequent as settings allow."""
     seconds = dict.fromkeys(("calendar_interval_s", "symbols_interval_s", "near_interval_s"), 1)
     groups: dict[str, dict[str, Any]] = {
         "venue": {"rest_url": venue.url, **seconds},
         "listings": {"poll_interval_s": 1},
         "limits": {"clock_offset_ms": 2000, "stale_price_s": 30, "clock_age_s": 120},
-        "snipe": {"cap_multiple": "20", "budget_quote": "50"},
-        **more,
+        "snipe": {"cap_multiple": cap_multiple},
     }
     (data / "mexclab.toml").write_text('mode = "live"\n' + settings(**groups))
 
@@ -44,7 +43,7 @@ def add_key(data: Path, name: str = "mexc", key: str = KEY, secret: str = SECRET
 
 @dataclass
 class LiveDesk:
-    """``mexclab trade`` on one data folder, its passphrase piped in; all that it said is in ``process.log``."""
+    """``mexclab trade`` on one data folder, its passphrase piped in; what it says goes to ``process.log``."""
 
     data: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)

@@ -49,6 +49,7 @@ IDENTITY = recovery.Identity("paper", "simulated MEXC, over its wire", "test")
 LEAD_NS = 3 * SECOND  # from the desk's start to the opening
 LONGEST_S = 25.0  # a busy machine may take its time; a condition that holds is not waited for
 ORDERS = "/api/v3/order"
+PATIENCE = 3000
 T = TypeVar("T", bound=e.Event)
 
 
@@ -246,7 +247,7 @@ async def opened(settings: Settings) -> AsyncIterator[Wire]:
     start_ns = script.opens_ns - 3 * HOUR
     assert script.announced_ns < start_ns
     world = World(WorldTerms(start_ns, seed=SEED, pairs=(), past_days=1))
-    server = SimulatorServer(world, ServerTerms(latency_ms_median=20))
+    server = SimulatorServer(world, ServerTerms(ip_weight_10s=PATIENCE, uid_weight_10s=PATIENCE, latency_ms_median=20))
     world.postpone(script.symbol, start_ns + LEAD_NS)
     await server.start()
     wire = Wire(server, script.symbol, settings, start_ns - time.time_ns())

@@ -44,9 +44,7 @@ class Step(Enum):
 
 
 _APPLIED = Step.APPLIED
-
-
-_APPLIED = Step.APPLIED
+_NOTHING = b"\xff" * 16  # stands in no frame: neither text nor a number is written so
 
 
 class LiveBook:
@@ -71,7 +69,7 @@ class LiveBook:
         self._read = read
         self._levels = DepthLevels()
         self._wanted = ""  # the version that the next diff begins with
-        self._sign = b"\x00"  # how that is written in its frame; no frame holds a zero byte
+        self._sign = _NOTHING  # how that is written in its frame
         self._due = 0  # how many diffs are applied when one is read by the full schema
         self._kept: list[tuple[int, int, bytes]] = []
         self._old = 0
@@ -208,7 +206,7 @@ class LiveBook:
 
     def _clear(self) -> None:
         self.version = None
-        self._sign = b"\x00"
+        self._sign = _NOTHING
         self._old = 0
         self._levels.clear()
 

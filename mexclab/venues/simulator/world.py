@@ -32,7 +32,7 @@ __all__ = ["PAPER_ACCOUNT", "Account", "Announcement", "Listener", "SymbolRow", 
 
 Listener = Callable[[str, Happening], None]
 
-CHECKPOINT_NS = 10 * MINUTE  # between two checkpoints: what a restart after a crash lives again
+CHECKPOINT_NS = 10 * MINUTE
 AWAY_BEATS = 1_000  # of each pair, at most, in a time that nobody looked at
 
 
@@ -46,6 +46,7 @@ class World:
     Args:
         terms: as of the first start.
         memory: the folder of the journal; None keeps nothing.
+        checkpoint_ns: between two checkpoints; what a restart after a crash lives again.
 
     Attributes:
         terms: those of the first start, with the accounts of this one.
@@ -60,8 +61,11 @@ class World:
         DomainError: the terms name a pair that does not exist.
     """
 
-    def __init__(self, terms: WorldTerms, memory: Path | None = None) -> None:
+    def __init__(
+        self, terms: WorldTerms, memory: Path | None = None, checkpoint_ns: int = CHECKPOINT_NS
+    ) -> None:
         self.terms = terms
+        self._every_ns = checkpoint_ns
         self.now_ns = terms.start_ns
         self.accounts: dict[str, Account] = {}
         self._listeners: list[Listener] = []
@@ -69,7 +73,7 @@ class World:
         self._count = 0
         self._is_advancing = False
         self._journal: Journal | None = None
-        self._checkpoint_ns = terms.start_ns + CHECKPOINT_NS
+        self._checkpoint_ns = terms.start_ns + self._every_ns
         if memory is None:
             self._take_up(begin(terms, self._hear, self._time))
         else:
@@ -101,7 +105,7 @@ class World:
             lived_ns = state.lived_ns
             for line in journal.read(position):
                 redo(self, line)
-                lived_ns = self.now_ns + CHECKPOINT_NS
+                lived_ns = self.now_ns + self._every_ns
         except (LookupError, TypeError, ValueError, ArithmeticError, DomainError) as error:
             journal.close()
             raise journal.unreadable() from error
@@ -115,14 +119,14 @@ class World:
         self.matcher, self.market, self.history = state.matcher, state.market, state.history
         self.lifecycle, self.now_ns = state.lifecycle, state.now_ns
         self.matcher.hear, self.history.now = self._hear, self._time
-        self._checkpoint_ns = state.now_ns + CHECKPOINT_NS
+        self._checkpoint_ns = state.now_ns + self._every_ns
         self._look_ahead()
 
     def _keep(self, lived_ns: int) -> None:
         assert self._journal is not None
         self._state.now_ns, self._state.lived_ns = self.now_ns, lived_ns
         checkpoint.save(self._journal.path.with_name("checkpoint"), self._state, self._journal.size)
-        self._checkpoint_ns = self.now_ns + CHECKPOINT_NS
+        self._checkpoint_ns = self.now_ns + self._every_ns
 
     def _write(self, act: str, **facts: Any) -> None:
         if self._journal is not None:
@@ -159,7 +163,7 @@ class World:
         if to_ns > self.now_ns:
             self.now_ns = self.market.now_ns = self.matcher.now_ns = to_ns
         if self.now_ns >= self._checkpoint_ns and self._journal is not None:
-            self._keep(self.now_ns + CHECKPOINT_NS)
+            self._keep(self.now_ns + self._every_ns)
 
     def _live(self, at_ns: int) -> None:
         self.now_ns = self.matcher.now_ns = at_ns

@@ -106,6 +106,13 @@ def test_a_missing_version_loses_the_book_and_is_counted() -> None:
     assert (book.version, shown(book)) == (7, {"asks": [(11, 5)], "bids": [(10, 1)]})
 
 
+def test_a_diff_with_empty_parts_waits_like_any_other() -> None:
+    book = fresh()
+    assert book.take(diff(5, 5).replace(b"@10ms", b"\x00\x00\x00\x00\x00")) is Step.KEPT
+    assert book.anchor(snapshot(4))
+    assert book.version == 5
+
+
 def test_a_gap_among_the_kept_diffs_asks_for_another_snapshot() -> None:
     book = fresh()
     for first in (5, 6, 9, 10):

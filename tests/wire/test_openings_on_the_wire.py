@@ -1,0 +1,129 @@
+"""Openings over the wire: late for orders by API, moved at the last moment, on a clock that is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mexclab.domain import events as e
+from mexclab.domain.clock import MILLISECOND, SECOND
+from mexclab.domain.order import OrderState
+from mexclab.domain.snipe import SnipeState
+from mexclab.trading.entries import NOT_OPEN_YET
+from tests.wire.conftest import ORDERS, Wire
+
+POST = {"path": ORDERS, "method": "POST"}
+
+
+def codes(wire: Wire) -> set[int]:
+    return {event.code for event in wire.told(e.OrderRejected)}
+
+
+async def test_an_opening_that_takes_no_orders_by_api_at_first_is_tried_again_until_it_does(
+    wire: Wire,
+) -> None:
+    await wire.start()
+    wire.plan(act=[{"act": "forbid_api", "symbol": str(wire.symbol), "open_s": 0, "for_s": 0.9}])
+    await wire.is_managed()
+    assert codes(wire) <= NOT_OPEN_YET
+    assert codes(wire)
+    assert len(wire.entries) > 1
+    timed = wire.told(e.ShotTimed)
+    assert timed[0].transmissions > 1
+    [taken] = [order for order in wire.entries if order.fills]
+    assert taken.left_ns is not None
+    assert min(fill.at_ns for fill in taken.fills) >= wire.snipe.plan.not_before_ns + 900 * MILLISECOND
+
+
+@pytest.mark.parametrize("code", [30005, 10101, -1121])
+async def test_a_refusal_that_is_no_word_about_the_opening_ends_the_snipe_after_one_order(
+    wire: Wire, code: int
+) -> None:
+    await wire.start()
+    wire.plan({**POST, "fault": "refuse", "code": code, "msg": "no"})
+    await wire.until(lambda: wire.state is SnipeState.ABORTED)
+    assert wire.snipe.reason == "rejected_by_venue"
+    assert wire.server.faults.counts["refuse"] == 1
+    await wire.agrees()
+
+
+async def test_an_entry_that_is_asked_to_slow_down_is_not_sent_again(wire: Wire) -> None:
+    await wire.start()
+    wire.plan({**POST, "fault": "status", "status": 429, "retry_after_s": 3, "count": 1})
+    await wire.until(lambda: wire.state is not None and wire.state.is_over)
+    assert codes(wire) == {429}
+    assert not wire.placed
+    await wire.agrees()
+
+
+async def test_a_clock_that_is_wrong_before_the_check_lets_nothing_out(wire: Wire) -> None:
+    wire.plan(clock={"shift_ms": -5000.0})
+    await wire.start()
+    await wire.until(lambda: wire.state is not None and wire.state.is_over)
+    assert (wire.state, wire.snipe.reason) == (SnipeState.ABORTED, "clock_offset_ms")
+    assert "clock" in wire.snipe.why
+    assert wire.server.orders_received == 0
+    await wire.agrees()
+
+
+@pytest.mark.parametrize("shift_ms", [5500.0, -5500.0])
+async def test_a_clock_that_steps_after_the_check_buys_nothing_and_the_reason_is_kept(
+    wire: Wire, shift_ms: float
+) -> None:
+    await wire.start()
+    await wire.until(lambda: wire.state is SnipeState.ARMED)
+    wire.plan(clock={"shift_ms": shift_ms})
+    await wire.until(lambda: wire.state is not None and wire.state.is_over)
+    assert wire.snipe.reason == "rejected_by_venue"
+    assert "700003" in wire.snipe.why
+    assert not wire.placed
+    await wire.agrees()
+
+
+async def test_an_opening_that_is_postponed_in_time_is_bought_when_it_opens(wire: Wire) -> None:
+    await wire.start()
+    await wire.until(lambda: wire.state is SnipeState.ARMED)
+    before = wire.snipe.plan.not_before_ns
+    wire.world.postpone(wire.symbol, before + 2 * SECOND)
+    await wire.is_managed()
+    assert [event.to_ns - event.from_ns for event in wire.told(e.OpeningMoved)] == [2 * SECOND]
+    assert wire.snipe.plan.not_before_ns == before + 2 * SECOND
+    assert min(order.left_ns or 0 for order in wire.entries) >= before + 2 * SECOND
+
+
+async def test_an_opening_that_is_postponed_behind_our_back_is_not_bought_before_it(wire: Wire) -> None:
+    await wire.start()
+    await wire.until(lambda: wire.entries)
+    opening = wire.snipe.plan.not_before_ns
+    wire.world.postpone(wire.symbol, opening + 3600 * SECOND)
+    await wire.until(lambda: wire.state is not SnipeState.FIRING)
+    assert codes(wire) <= NOT_OPEN_YET
+    assert codes(wire)
+    assert not wire.placed
+    assert all(order.state is OrderState.REJECTED for order in wire.entries)
+    assert any(str(code) in wire.snipe.why for code in codes(wire))
+    await wire.agrees()
+
+
+async def test_without_the_web_the_official_sources_lead_to_the_same_entry(wire: Wire) -> None:
+    pages: list[dict[str, Any]] = [
+        {"fault": "html", "status": 403, "path": path} for path in ("/api/operat*", "/api/platform/*")
+    ]
+    wire.plan(*pages)
+    await wire.start()
+    await wire.is_managed()
+    degraded = {event.source for event in wire.told(e.SourceChanged) if event.degraded}
+    assert "listings: the calendar of new coins" in degraded
+    assert "listings: the web's symbol table" in degraded
+    assert any(not each.ok for each in wire.venue.condition())
+
+
+async def test_a_shot_is_not_late_because_a_question_was_due_before_it(wire: Wire) -> None:
+    await wire.start()
+    await wire.until(lambda: wire.state is SnipeState.ARMED)
+    wire.plan({"fault": "delay", "path": "/api/v3/time", "delay_ms": 800})
+    wire.engine._clock_at = wire.snipe.plan.not_before_ns - 300 * MILLISECOND
+    await wire.until(lambda: wire.told(e.Fired))
+    assert wire.told(e.Fired)[0].lateness_ns < 100 * MILLISECOND
+    await wire.is_managed()
