@@ -26,6 +26,8 @@ class Chart:
     def take(self, happenings: Iterable[Happening]) -> None:
         for happening in happenings:
             if isinstance(happening, BookSeen):
+                if happening.book.bid is None and happening.book.ask is None:
+                    continue  # nobody quotes yet: what trades is what one wants to see
                 if happening.book.symbol not in self._books:
                     self.newest = happening.book.symbol
                 self._books[happening.book.symbol] = happening.book
