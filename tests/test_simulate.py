@@ -12,12 +12,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
 import pytest
 
-from mexclab.errors import ConfigError
+from mexclab.config import Settings
+from mexclab.errors import ConfigError, MexclabError
+from mexclab.simulate import SimulateWishes, simulate
 from mexclab.store.lake import Lake
 from mexclab.venues.mexc.signing import Signer
 from mexclab.venues.simulator.account_file import account_of
@@ -42,6 +45,14 @@ def signed(venue: Simulator, method: str, path: str, **query: str) -> httpx.Resp
     return httpx.request(
         method, f"{venue.url}{path}?{told}&signature={signature}", headers={"X-MEXC-APIKEY": KEY}, timeout=10
     )
+
+
+def refusal(data: Path, **wishes: Any) -> str:
+    """The sentence with which a simulator is refused, without a process for each; one line."""
+    with pytest.raises(MexclabError) as told:
+        simulate(Settings(data=data), SimulateWishes(port=0, **wishes), print)
+    assert "\n" not in str(told.value)
+    return str(told.value)
 
 
 def bid(venue: Simulator, client_id: str) -> httpx.Response:
@@ -80,13 +91,10 @@ def test_an_account_that_is_none_is_refused_without_its_secret(text: str) -> Non
 def test_wrong_accounts_are_one_clear_line_that_holds_no_secret(tmp_path: Path) -> None:
     said = one_line(run(tmp_path, "simulate", "--account", f"{KEY}:{SECRET}:much"), 2)
     assert said.startswith("--account wants KEY:SECRET:AMOUNT")
-    open_file = account_file(tmp_path, mode=0o644)
-    assert "chmod 600" in one_line(run(tmp_path, "simulate", "--accounts", str(open_file)), 2)
-    odd_file = account_file(tmp_path, more="surprise = 1\n")
-    odd = one_line(run(tmp_path, "simulate", "--accounts", str(odd_file)), 2)
+    assert "chmod 600" in refusal(tmp_path, account_file=account_file(tmp_path, mode=0o644))
+    odd = refusal(tmp_path, account_file=account_file(tmp_path, more="surprise = 1\n"))
     assert "surprise" in odd
-    both = ("--accounts", str(account_file(tmp_path)), "--account", ACCOUNT)
-    twice = one_line(run(tmp_path, "simulate", *both), 2)
+    twice = refusal(tmp_path, account_file=account_file(tmp_path), accounts=(ACCOUNT,))
     assert "the key of another" in twice
     assert not any(word in said + odd + twice for word in (KEY, SECRET))
 
@@ -100,14 +108,14 @@ def test_a_fault_plan_that_cannot_be_used_says_why(text: str | None, told: str, 
     file = tmp_path / "plan.toml"
     if text is not None:
         file.write_text(text)
-    said = one_line(run(tmp_path, "simulate", "--faults", str(file)), 2)
+    said = refusal(tmp_path, faults=file)
     assert "plan.toml" in said
     assert told in said
 
 
 def test_a_memory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    said = one_line(run(tmp_path, "simulate", "--quiet", "--memory", str(tmp_path / "file")), 2)
+    said = refusal(tmp_path, pairs=(), memory=tmp_path / "file")
     assert said == f"the memory {tmp_path / 'file'} cannot be used: File exists"
 
 
@@ -156,8 +164,8 @@ def test_two_simulators_on_one_memory_are_one_too_many(tmp_path: Path) -> None:
 
 
 def test_a_replay_needs_bars_and_a_speed(tmp_path: Path) -> None:
-    assert "is no number" in one_line(run(tmp_path, "simulate", "--replay", "BTCUSDT@fast"), 2)
-    assert "`mexclab import" in one_line(run(tmp_path, "simulate", "--replay", "BTCUSDT"), 3)
+    assert "is no number" in refusal(tmp_path, replays=("BTCUSDT@fast",))
+    assert "`mexclab import" in refusal(tmp_path, replays=("BTCUSDT",))
     Lake(tmp_path / "lake").write(bars("BTCUSDT", 60))
     few = one_line(run(tmp_path, "simulate", "--replay", "BTCUSDT"), 3)
     assert "60 one-minute bars of BTCUSDT; a replay needs 120" in few
@@ -196,6 +204,7 @@ def bars(symbol: str, count: int) -> pl.DataFrame:
 PARENT = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from mexclab.venues.simulator.child import ChildSimulator
 child = ChildSimulator(Path(sys.argv[1]), ["--quiet", "--memory", sys.argv[1]])
 print(child.pid, child.address.url, flush=True)

@@ -87,9 +87,7 @@ class VenueSettings(Group):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no user, password, query or fragment")
         if parts.scheme in ("http", "ws") and not is_loopback(url):
-            raise ValueError(
-                "must be https:// or wss://: without TLS only a loopback address will do"
-            )
+            raise ValueError("must be https:// or wss://: without TLS only a loopback address will do")
         return url.rstrip("/")
 
 

@@ -27,6 +27,7 @@ from mexclab.daemon.snapshot import Check, View, snapshot
 from mexclab.daemon.tape import Tape
 from mexclab.domain import events as e
 from mexclab.domain.clock import span
+from mexclab.domain.desk import Desk
 from mexclab.domain.market import Symbol
 from mexclab.errors import ConfigError, DeskError, LedgerError, ParameterError, PortInUse
 from mexclab.trading import recovery, safety
@@ -75,9 +76,10 @@ class Daemon:
             self.url = f"http://{self.settings.api.host}:{listener.getsockname()[1]}"
             self.assembly.bus.subscribe(self._take)
             await self.assembly.venue.start()
-            if self.assembly.identity.mode == "live":
-                await self._must_be_green()
+            red = await self._red() if self.assembly.identity.mode == "live" else ""
             report = await recovery.start(self.engine, self.assembly.identity)
+            if red:
+                await safety.halt(self.engine, "preflight", red)
             log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
             await self._serve(listener, self._trade(until_ns, ready, after))
         finally:
@@ -86,15 +88,22 @@ class Daemon:
             with contextlib.suppress(FileNotFoundError):
                 (folder / "daemon.json").unlink()
 
-    async def _must_be_green(self) -> None:
-        """Real money needs a green preflight of the account; each pair is checked again before its opening.
+    async def _red(self) -> str:
+        """Why the preflight of the account is not green; empty when it is.
+
+        A desk that holds something must come back to get out of it: it starts, and enters nothing.
 
         Raises:
-            ConfigError: it is not green; every reason is named.
+            ConfigError: it is not green and there is nothing to get out of; every reason is named.
         """
         report = await self.assembly.venue.preflight(None, self.assembly.good_enough)
-        if not report.is_green:
-            raise ConfigError(f"live trading does not start: {'; '.join(report.reasons)}")
+        if report.is_green:
+            return ""
+        why = "; ".join(report.reasons)
+        desk = Desk.of(event for _, event in self.assembly.ledger.read())
+        if not desk.portfolio.held and next(desk.open_orders(), None) is None:
+            raise ConfigError(f"live trading does not start: {why}")
+        return f"started to get out of what is held: {why}"
 
     async def _serve(self, listener: socket.socket, work: Coroutine[Any, Any, None]) -> None:
         config = uvicorn.Config(

@@ -27,7 +27,6 @@ from mexclab.trading.radar import Radar
 from mexclab.trading.risk import Facts, Intent, Verdict, review
 
 CLOCK_POLL_NS = 20 * SECOND
-_UNSETTLED = (OrderState.SENT, OrderState.CANCEL_SENT, OrderState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +112,9 @@ class Engine:
                 elif not isinstance(happening, TradeSeen):
                     touched |= await self.book(execution.events_of(happening, self.desk))
             await self.act(touched)
+            if touched:
+                soon = self.parts.clock.now_ns() + execution.pause_ns(self.desk)
+                self._settle_at = min(self._settle_at, soon)
 
     async def book(self, news: Sequence[e.Event]) -> set[str]:
         """Write what the venue told; the snipes that it touches.
@@ -168,12 +170,13 @@ class Engine:
             for client_id in [c for c, release in self._shots.items() if release <= now]:
                 await self._release(client_id)
             await self.act(set())
+        if now < entries.still_until_ns(self.desk, now):
+            return
         if now >= self._clock_at:
             await self._read_clock(now)
         if now >= self._settle_at:
             await truth.settle_due(self, now)
-            hurry = any(order.state in _UNSETTLED or order.awaits_fills for order in self.desk.open_orders())
-            self._settle_at = now + (execution.UNKNOWN_POLL_NS if hurry else execution.IN_FLIGHT_NS)
+            self._settle_at = now + execution.pause_ns(self.desk)
         if now >= self._poll_at:
             self._poll_at = now + self.rules.poll_ns
             await planning.look(self, now)
@@ -181,9 +184,10 @@ class Engine:
     def due_ns(self) -> int:
         """When ``on_time`` is next needed."""
         now = self.parts.clock.now_ns()
-        due = [self._poll_at, self._clock_at, *self._shots.values()]
+        still, asked = entries.still_until_ns(self.desk, now), [self._poll_at, self._clock_at]
         if next(self.desk.open_orders(), None) is not None:
-            due.append(self._settle_at)
+            asked.append(self._settle_at)
+        due = [*self._shots.values(), *(max(at, still) for at in asked)]
         for snipe in self.desk.live_snipes():
             at = entries.due_ns(snipe, self.desk, now)
             if at is not None:
@@ -194,7 +198,8 @@ class Engine:
         """Move every snipe that can move; late fills bring back the ones we had given up."""
         for snipe_id in sorted(touched):
             snipe = self.desk.snipes.get(snipe_id)
-            if snipe is not None and snipe.state.is_over and self._holds_entry(snipe):
+            market = self._markets.get(snipe.plan.symbol) if snipe is not None else None
+            if snipe is not None and snipe.state.is_over and exits.holds_entry(snipe, self.desk, market):
                 now = self.parts.clock.now_ns()
                 why = "the venue reports a fill after we had given up"
                 await self.record(e.SnipeMoved(now, snipe_id, SnipeState.ENTERED, "late_fill", why))
@@ -206,12 +211,6 @@ class Engine:
                 await self._fire(snipe)
             if self.desk.snipes[snipe.snipe_id].state in (SnipeState.ENTERED, SnipeState.EXITING):
                 await self._exit(snipe.snipe_id)
-
-    def _holds_entry(self, snipe: Snipe) -> bool:
-        """Whether a snipe that is over still holds more than dust of what it bought."""
-        market = self._markets.get(snipe.plan.symbol)
-        entry, held = self.desk.entry_price(snipe.snipe_id), self.desk.held(snipe.plan.symbol)
-        return entry is not None and held > 0 and (market is None or not market.is_dust(held, entry))
 
     async def market(self, symbol: Symbol, *, fresh: bool = False) -> Market | None:
         """The trading rules; asked anew when ``fresh``, because a listing's first ones may be placeholders.

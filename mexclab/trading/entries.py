@@ -24,6 +24,7 @@ STAGES: Mapping[str, int] = MappingProxyType(
 )
 FINAL_STAGE = "T-5s"
 LOAD_NS = SECOND  # the shot is written to the ledger this long before it may leave
+STILL_NS = 2 * SECOND  # before a shot, and until its answer: nothing is asked that could make it late
 
 # venue codes that mean "not open yet": only these are tried again
 NOT_OPEN_YET = frozenset({10007, 30000, 30016})
@@ -118,6 +119,24 @@ def shots_left(snipe: Snipe, desk: Desk) -> int:
 def next_shot_ns(snipe: Snipe, desk: Desk) -> int:
     """The instant of the next attempt: the opening, then one spacing after each shot that left for it."""
     return snipe.plan.not_before_ns + shots_left(snipe, desk) * snipe.plan.spacing_ns
+
+
+def still_until_ns(desk: Desk, now_ns: int) -> int:
+    """Until when no question is begun whose answer a shot, or what it brings, would have to wait for.
+
+    An answer may take seconds, and the desk does one thing at a time. 0: ask at will.
+    """
+    ends = [0]
+    for snipe in desk.live_snipes():
+        if snipe.state not in (SnipeState.ARMED, SnipeState.FIRING):
+            continue
+        live = [order for order in desk.entries(snipe.snipe_id) if order.is_live]
+        away = [order for order in live if order.left_ns is not None]
+        shot_ns = next_shot_ns(snipe, desk)
+        if not away and shot_ns - STILL_NS <= now_ns < shot_ns:
+            ends.append(shot_ns)
+        ends += [(o.left_ns or 0) + STILL_NS for o in away if o.state is OrderState.SENT]
+    return max(ends)
 
 
 def after_attempt(snipe: Snipe, desk: Desk, now_ns: int) -> tuple[SnipeState, str, str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.order import Fill, Order, OrderState
+from mexclab.domain.order import Fill, Order, OrderState, OrderType
 from mexclab.domain.reports import (
     Accepted,
     Cancelled,
@@ -26,9 +26,12 @@ RECV_WINDOW_NS = 5 * SECOND  # the venue takes no request that is older than thi
 SETTLE_GRACE_NS = 2 * SECOND  # on top of it, for a venue that is slow to show what it took
 IN_FLIGHT_NS = 5 * SECOND  # an answer may take this long before the venue is asked
 UNKNOWN_POLL_NS = SECOND  # how often an order of unknown fate is asked for
+END_NS = SECOND  # an order that cannot rest has ended when it is taken; its end is told by then, or asked for
 OPEN_POLL_NS = 60 * SECOND  # how often every open order is compared with the venue
 
 _S = OrderState
+_UNSETTLED = (_S.SENT, _S.CANCEL_SENT, _S.UNKNOWN)
+_RESTS = (OrderType.LIMIT, OrderType.LIMIT_MAKER)
 
 
 def events_of(report: Report | Notice, desk: Desk) -> list[e.Event]:
@@ -66,7 +69,20 @@ def is_overdue(order: Order, now_ns: int) -> bool:
         return now_ns > (order.sent_ns or order.decided_ns) + IN_FLIGHT_NS
     if order.state is _S.CANCEL_SENT or order.awaits_fills:
         return now_ns > max(order.cancel_ns or 0, order.sent_ns or 0) + IN_FLIGHT_NS
+    if _hangs(order):
+        return now_ns > (order.acked_ns or order.sent_ns or order.decided_ns) + END_NS
     return False
+
+
+def _hangs(order: Order) -> bool:
+    """Whether the venue took an order that cannot rest, and its end has not been told."""
+    return order.state in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and order.type not in _RESTS
+
+
+def pause_ns(desk: Desk) -> int:
+    """How long until open orders are looked through again for those whose answer is overdue."""
+    hurry = any(o.state in _UNSETTLED or o.awaits_fills or _hangs(o) for o in desk.open_orders())
+    return UNKNOWN_POLL_NS if hurry else IN_FLIGHT_NS
 
 
 def settle(

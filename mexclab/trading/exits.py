@@ -72,6 +72,12 @@ def exit_steps(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_
     return [Place(order) for order in ladder_orders(snipe, desk, market, now_ns)]
 
 
+def holds_entry(snipe: Snipe, desk: Desk, market: Market | None) -> bool:
+    """Whether more than dust is still held of what the snipe bought."""
+    entry, held = desk.entry_price(snipe.snipe_id), desk.held(snipe.plan.symbol)
+    return entry is not None and held > 0 and (market is None or not market.is_dust(held, entry))
+
+
 def stop_price(snipe: Snipe, entry_price: Decimal) -> Decimal:
     """The bid at or below which everything is sold."""
     return entry_price * (1 - snipe.plan.exit.stop_loss)

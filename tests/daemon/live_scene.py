@@ -28,7 +28,7 @@ def write_settings(data: Path, venue: Simulator, cap_multiple: str) -> None:
     """Live, on that venue; looks at the listings are as frequent as settings allow."""
     seconds = dict.fromkeys(("calendar_interval_s", "symbols_interval_s", "near_interval_s"), 1)
     groups: dict[str, dict[str, Any]] = {
-        "venue": {"rest_url": venue.url, **seconds},
+        "venue": {"rest_url": venue.url, "ip_weight_10s": 100_000, **seconds},
         "listings": {"poll_interval_s": 1},
         "limits": {"clock_offset_ms": 2000, "stale_price_s": 30, "clock_age_s": 120},
         "snipe": {"cap_multiple": cap_multiple},

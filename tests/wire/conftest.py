@@ -1,4 +1,4 @@
-"""A whole desk on the wire: the real engine and the real adapter, a simulated venue behind sockets, real time."""
+"""A whole desk on the wire: the real engine and adapter, a simulated venue behind sockets, real time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
@@ -46,7 +46,7 @@ from mexclab.venues.simulator.world import World, WorldTerms
 SEED = 7
 OWNER = PAPER_ACCOUNT.owner
 IDENTITY = recovery.Identity("paper", "simulated MEXC, over its wire", "test")
-LEAD_NS = 3 * SECOND  # from the desk's start to the opening
+LEAD_NS = 2_500 * MILLISECOND  # from the desk's start to the opening
 LONGEST_S = 25.0  # a busy machine may take its time; a condition that holds is not waited for
 ORDERS = "/api/v3/order"
 PATIENCE = 3000
@@ -63,7 +63,6 @@ class Wire:
     base_ns: int  # this machine's clock, as the desk reads it, is its real one and this
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     recorder: MemoryRecorder = field(default_factory=MemoryRecorder)
-    life: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -149,7 +148,7 @@ class Wire:
 
     # -- acting and waiting ----------------------------------------------------------------------
 
-    def plan(self, *rules: dict[str, object], **more: object) -> None:
+    def plan(self, *rules: Mapping[str, object], **more: object) -> None:
         """From now on this goes wrong at the venue."""
         self.server.faults.replace(plan_of({"seed": SEED, "rule": list(rules), **more}))
 
@@ -164,7 +163,7 @@ class Wire:
             await asyncio.sleep(0.005)
 
     async def agrees(self) -> None:
-        """Ledger and venue come to hold the same, to the last digit, without anybody's help; then for good."""
+        """Ledger and venue come to hold the same, to the last digit, without anybody's help."""
         await self.until(lambda: not differences(self))
         report = await recovery.reconcile(self.engine)
         assert (report.fills_found, report.unknown_left, report.external) == (0, 0, 0), self.described()
@@ -247,7 +246,8 @@ async def opened(settings: Settings) -> AsyncIterator[Wire]:
     start_ns = script.opens_ns - 3 * HOUR
     assert script.announced_ns < start_ns
     world = World(WorldTerms(start_ns, seed=SEED, pairs=(), past_days=1))
-    server = SimulatorServer(world, ServerTerms(ip_weight_10s=PATIENCE, uid_weight_10s=PATIENCE, latency_ms_median=20))
+    terms = ServerTerms(ip_weight_10s=PATIENCE, uid_weight_10s=PATIENCE, latency_ms_median=20)
+    server = SimulatorServer(world, terms)
     world.postpone(script.symbol, start_ns + LEAD_NS)
     await server.start()
     wire = Wire(server, script.symbol, settings, start_ns - time.time_ns())
@@ -261,15 +261,33 @@ async def opened(settings: Settings) -> AsyncIterator[Wire]:
         world.close()
 
 
-@pytest.fixture
-def settings() -> Settings:
-    """As a desk has them; looks at the listings are as frequent as settings allow."""
-    venue = VenueSettings(near_interval_s=1)
+async def at_once(scenarios: Mapping[str, Callable[[Wire], Awaitable[None]]]) -> None:
+    """Each with a venue and a desk of its own, side by side, because most of their time is waiting.
+
+    Raises:
+        BaseExceptionGroup: some failed; each failure has its name as a note.
+    """
+
+    async def one(scenario: Callable[[Wire], Awaitable[None]]) -> None:
+        async with opened(usual()) as wire:
+            await scenario(wire)
+
+    ended = await asyncio.gather(*map(one, scenarios.values()), return_exceptions=True)
+    failures = {name: end for name, end in zip(scenarios, ended, strict=True) if end is not None}
+    for name, failure in failures.items():
+        failure.add_note(f"in the scenario: {name}")
+    if failures:
+        raise BaseExceptionGroup(f"{', '.join(failures)}", list(failures.values()))
+
+
+def usual() -> Settings:
+    """As a desk has them, but for weights: here a start, a shot and a restart come within seconds."""
+    venue = VenueSettings(near_interval_s=1, ip_weight_10s=PATIENCE)
     return Settings(venue=venue, snipe=SnipeSettings(cap_multiple=Decimal(3)))
 
 
 @pytest.fixture
-async def wire(settings: Settings) -> AsyncIterator[Wire]:
-    """A venue whose listing opens three seconds after the start; ``await wire.start()`` starts the desk."""
-    async with opened(settings) as wire:
+async def wire() -> AsyncIterator[Wire]:
+    """A venue whose listing opens soon after the start; ``await wire.start()`` starts the desk."""
+    async with opened(usual()) as wire:
         yield wire

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
-
-import pytest
 
 from mexclab.domain import events as e
 from mexclab.domain.snipe import SnipeState
 from mexclab.trading import safety
-from tests.wire.conftest import ORDERS, Wire
+from tests.wire.conftest import ORDERS, Wire, at_once
 
 POST = {"path": ORDERS, "method": "POST"}
 
@@ -45,21 +44,19 @@ LOST: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("how", LOST)
-async def test_an_entry_whose_answer_says_nothing_is_asked_for_and_never_sent_again(
-    wire: Wire, how: str
-) -> None:
-    await wire.start()
-    wire.plan({**POST, **LOST[how], "nth": 1})
-    await wire.is_managed()
-    assert wire.server.faults.counts.total() == 1
-    assert [p.client_id for p in wire.placed].count(wire.entries[0].client_id) == 1
-    assert len(wire.entries) == 1
+async def test_an_entry_whose_answer_says_nothing_is_asked_for_and_never_sent_again() -> None:
+    async def scenario(wire: Wire, how: str) -> None:
+        await wire.start()
+        wire.plan({**POST, **LOST[how], "nth": 1})
+        await wire.is_managed()
+        assert wire.server.faults.counts.total() == 1
+        assert [p.client_id for p in wire.placed].count(wire.entries[0].client_id) == 1
+        assert len(wire.entries) == 1
+
+    await at_once({how: partial(scenario, how=how) for how in LOST})
 
 
-async def test_an_entry_that_never_reached_the_venue_is_given_up_only_when_it_can_no_longer_arrive(
-    wire: Wire,
-) -> None:
+async def never_arrived(wire: Wire) -> None:
     await wire.start()
     wire.plan({**POST, "fault": "drop", "nth": 1})
     await wire.until(lambda: wire.told(e.OrderLost))
@@ -73,26 +70,28 @@ async def test_an_entry_that_never_reached_the_venue_is_given_up_only_when_it_ca
     await wire.agrees()
 
 
-async def test_an_answer_that_comes_twice_is_heard_once(wire: Wire) -> None:
-    await wire.start()
-    wire.plan({**POST, "fault": "duplicate_reply"})
-    await wire.is_managed()
-    await safety.flatten(wire.engine, "ada", "out")
-    await wire.until(lambda: wire.state is SnipeState.CLOSED)
-    await wire.agrees()
+ODD: dict[str, dict[str, Any]] = {
+    "the answer comes twice": {"fault": "duplicate_reply"},
+    "the request arrives twice": {"fault": "duplicate_request"},
+    "the fills overtake the answer": {"fault": "reorder", "delay_ms": 700},
+    "the answer drips": {"fault": "slow_reply", "delay_ms": 700},
+}
 
 
-async def test_a_request_that_arrives_twice_buys_once(wire: Wire) -> None:
-    await wire.start()
-    wire.plan({**POST, "fault": "duplicate_request"})
-    await wire.is_managed()
+async def test_an_answer_that_is_doubled_or_late_buys_and_sells_once_and_a_lost_request_is_given_up() -> None:
+    """It is given up only when it can no longer arrive."""
 
+    async def scenario(wire: Wire, how: str) -> None:
+        await wire.start()
+        wire.plan({**POST, **ODD[how]})
+        await wire.is_managed()
+        assert len(wire.entries) == 1
+        await safety.flatten(wire.engine, "ada", "out")
+        await wire.until(lambda: wire.state is SnipeState.CLOSED)
+        await wire.agrees()
 
-async def test_an_answer_that_is_overtaken_by_the_fills_changes_nothing(wire: Wire) -> None:
-    await wire.start()
-    wire.plan({**POST, "fault": "reorder", "delay_ms": 700})
-    await wire.is_managed()
-    assert len(wire.entries) == 1
+    odd = {how: partial(scenario, how=how) for how in ODD}
+    await at_once({**odd, "the request never arrives": never_arrived})
 
 
 async def test_an_exit_whose_answer_is_lost_is_asked_for_and_never_sent_again(wire: Wire) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from mexclab.domain.clock import SECOND
 from mexclab.domain.reports import Accepted, Balance, Cancelled, FeedNews, Happening, Traded
@@ -22,7 +23,11 @@ from mexclab.venues.mexc.line import Line, LineHooks, LineTerms
 SOURCE = "private stream"
 CHANNELS = tuple(f"spot@private.{kind}.v3.api.pb" for kind in ("orders", "deals", "account"))
 MARGIN_NS = 10 * SECOND  # what is asked for again overlaps by this: the venue books before it tells
-REMEMBERED = 20_000  # trades and states of orders that were told
+REMEMBERED = 20_000  # trades, and orders, that were told
+PATIENCE_S = (
+    0.5  # how long trades may come behind the order that counts them: they have a channel of their own
+)
+ZERO = Decimal(0)
 _ENDED = frozenset({"CANCELED", "PARTIALLY_CANCELED"})
 
 
@@ -79,6 +84,9 @@ class OwnStream:
         self._doors = doors
         self._decoder = decoder
         self._once = Once(REMEMBERED)
+        self._traded: dict[
+            str, Decimal
+        ] = {}  # by the venue's id of the order: base units in trades that were told
         self._key = ""
         self._missing_since_ns: int | None = None
         self._wanted = asyncio.Event()  # the account must be asked
@@ -152,6 +160,7 @@ class OwnStream:
     def _take(self, heard: Heard) -> None:
         if isinstance(heard, OwnDeal):
             if self._once.first(heard.fill.trade_id):
+                self._count(heard.venue_id, self._traded.get(heard.venue_id, ZERO) + heard.fill.quantity)
                 self._doors.tell(Traded(heard.fill, heard.fill.at_ns))
         elif isinstance(heard, OwnOrder):
             self._take_order(heard)
@@ -166,6 +175,21 @@ class OwnStream:
                 self._doors.tell(Cancelled(order.client_id, why, order.at_ns, order.filled))
         elif self._once.first((order.venue_id, "taken")):
             self._doors.tell(Accepted(order.client_id, order.venue_id, order.at_ns))
+
+        if order.filled > self._traded.get(order.venue_id, ZERO):
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._compare, order)
+
+    def _count(self, venue_id: str, traded: Decimal) -> None:
+        self._traded[venue_id] = traded
+        if len(self._traded) > REMEMBERED:
+            del self._traded[next(iter(self._traded))]
+
+    def _compare(self, order: OwnOrder) -> None:
+        """Trades that an order counts and that were never told are asked for."""
+        if order.filled > self._traded.get(order.venue_id, ZERO):
+            self._count(order.venue_id, order.filled)
+            self._news(f"trades of order {order.client_id or order.venue_id} did not come", degraded=True)
+            self._miss(self._doors.now_ns())
 
     # -- what may have been missed ---------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from mexclab.venues.mexc.wire import decode
 Params = Sequence[tuple[str, str]]
 LONGEST_RECV_WINDOW_MS = 60_000
 BANNED = 418
+BRIEF_S = 2.0  # a question that is to come again so soon comes again by itself, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,14 @@ class Rest:
         outcome = await self._send(endpoint, params)
         if isinstance(outcome, NoAnswer) and not outcome.left and endpoint.is_idempotent:
             outcome = await self._send(endpoint, params)
-        return self.read(endpoint, outcome)
+        try:
+            return self.read(endpoint, outcome)
+        except VenueUnavailable as error:
+            wait_s = error.data.get("retry_after_s")
+            if not endpoint.is_idempotent or wait_s is None or wait_s > BRIEF_S:
+                raise
+        await self.limiter.take(endpoint, urgent)  # the limits have heard of it, and let it wait
+        return self.read(endpoint, await self._send(endpoint, params))
 
     def read(self, endpoint: Endpoint, outcome: Outcome) -> Any:
         """What became of a request, and what it means for the limits; raises as :meth:`ask` does."""

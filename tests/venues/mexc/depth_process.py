@@ -41,6 +41,7 @@ class DepthProcess:
         self.bids: dict[int, str] = {}
         self._rng = random.Random(terms.seed)
         self._middle = terms.middle
+        self._has_moved = False
         self._count = 0
         for _ in range(600):
             self._change()
@@ -51,10 +52,13 @@ class DepthProcess:
         rng = self._rng
         if rng.random() < 0.05:
             self._middle += rng.choice((-1, 1)) * rng.randint(1, 5)
-        if self.bids and (best := max(self.bids)) >= self._middle:
-            return self._put(False, best, "0")  # the middle went through it
-        if self.asks and (best := min(self.asks)) <= self._middle:
-            return self._put(True, best, "0")
+            self._has_moved = True
+        if self._has_moved:  # what the middle went through is gone, one change after the other
+            if self.bids and (best := max(self.bids)) >= self._middle:
+                return self._put(False, best, "0")
+            if self.asks and (best := min(self.asks)) <= self._middle:
+                return self._put(True, best, "0")
+            self._has_moved = False
         is_ask = rng.random() < 0.5
         away = 1 + int(rng.expovariate(1 / self.terms.spread))
         taken = rng.random() < self.terms.removals
@@ -110,12 +114,13 @@ class DepthProcess:
     def told(self, count: int) -> Iterator[tuple[bytes, list[DepthSnapshot]]]:
         """Frames as they arrive, some lost, some twice; each with a snapshot from its midst, or none."""
         rng = random.Random(self.terms.seed + 1)
-        told = 0
+        told, is_after_loss = 0, True
         while told < count:
             within: list[DepthSnapshot] = []
-            frame = self.frame(within if rng.random() < 0.02 else None)
+            frame = self.frame(within if is_after_loss and rng.random() < 0.5 else None)
             dice = rng.random()
-            if dice < self.terms.lost:
+            is_after_loss = dice < self.terms.lost
+            if is_after_loss:
                 continue
             for _ in range(2 if dice > 1 - self.terms.doubled else 1):
                 told += 1

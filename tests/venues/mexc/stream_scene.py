@@ -30,8 +30,8 @@ OWNER = PAPER_ACCOUNT.owner
 
 
 def small_world(**more: Any) -> World:
-    terms: dict[str, Any] = {"seed": 7, "pairs": ("BTCUSDT", "MXUSDT"), "past_days": 1, "stride_ms": 50, **more}
-    return World(WorldTerms(START_NS, **terms))
+    usual: dict[str, Any] = {"seed": 7, "pairs": ("BTCUSDT", "MXUSDT"), "past_days": 1, "stride_ms": 50}
+    return World(WorldTerms(START_NS, **{**usual, **more}))
 
 
 @dataclass

@@ -287,6 +287,19 @@ async def test_a_frame_of_ours_that_cannot_be_read_is_asked_for_by_rest() -> Non
         assert here.of(DriftSeen)
 
 
+async def test_trades_that_an_order_counts_and_that_never_came_are_asked_for() -> None:
+    plan = planned({"fault": "drop", "channel": "spot@private.deals*", "nth": [1]})
+    async with listening(Scene(plan, with_account=True, symbols=())) as here:
+        await here.until(lambda: here.news("private stream"))
+        ask = here.venue.world.book(MX).snapshot(5, 0).asks[0]
+        limit(here, "buys", Side.BUY, str(ask.price), str(min(ask.quantity, Decimal(5))))
+        await here.until(lambda: here.of(Accepted))
+        assert len(here.caught_up) == 1, "trades may come a little later than the order that counts them"
+        await here.until(lambda: len(here.caught_up) == 2)
+        await here.until(lambda: [bad for bad, _ in here.news("private stream")] == [False, True, False])
+        assert "trades of order buys did not come" in here.news("private stream")[1][1]
+
+
 async def test_the_listen_key_is_renewed_and_kept() -> None:
     async with listening(Scene(with_account=True, symbols=(), renew_s=0.05)) as here:
         await here.until(lambda: len(here.renewed) >= 3)
