@@ -76,8 +76,10 @@ async def a_book_that_stopped(wire: Wire) -> None:
     """The first attempts buy nothing; prices come, then no more: what was seen last grows old."""
     await wire.start()
     act = {"act": "forbid_api", "symbol": str(wire.symbol), "open_s": 0, "for_s": 30}
-    wire.plan({"channel": "*aggre*", "fault": "drop", "between_s": [3.5, 60]}, act=[act])
+    wire.plan({"channel": "*aggre*", "fault": "drop", "between_s": [2.5, 60]}, act=[act])
     await wire.until(lambda: wire.state is not None and wire.state.is_over)
+    assert (wire.state, wire.snipe.reason) == (SnipeState.ABORTED, "stale_price")
+    assert " old; at most " in wire.snipe.why
     assert not wire.placed
     await wire.agrees()
 
