@@ -62,7 +62,7 @@ class VenueSettings(Group):
         default=5, ge=1, le=3600, description="the same, in the last hour before a known opening"
     )
     burst_attempts: int = Field(
-        default=2, ge=1, le=12, description="how often one order is sent while the answer is: not open yet"
+        default=5, ge=1, le=12, description="how often one order is sent while the answer is: not open yet"
     )
     burst_spacing_ms: int = Field(
         default=20, ge=10, le=1000, description="milliseconds between two sendings of a burst"
