@@ -27,6 +27,7 @@ from mexclab.trading.radar import Radar
 from mexclab.trading.risk import Facts, Intent, Verdict, review
 
 CLOCK_POLL_NS = 20 * SECOND
+CHECK_S = 4.0  # a preflight holds the gate: who wants to act waits no longer than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,8 @@ class Engine:
         self.clock_reading: ClockReading | None = None
         self.seq = 0
         self.gate = asyncio.Lock()
-        self.halts = (
-            0  # how often a halt was asked for; a resume that began before the last one does not undo it
-        )
+        # how often a halt was asked for; a resume that began before the last one does not undo it
+        self.halts = 0
         self.halting = False  # set before the halt is durable: a shot that is about to leave sees it
         self._markets: dict[Symbol, Market] = {}
         self._first_seen: set[Symbol] = set()
@@ -253,14 +253,16 @@ class Engine:
         now = self.parts.clock.now_ns()
         reasons: list[tuple[str, str]] = []
         try:
-            await self._read_clock(now)
-            self.balances = await self.parts.exchange.balances()
-            if await self.parts.venue.is_api_tradable(snipe.plan.symbol) is False:
-                reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
-            _, verdict = await self._judge(snipe, now, fresh=True)
+            async with asyncio.timeout(CHECK_S):
+                await self._read_clock(now)
+                self.balances = await self.parts.exchange.balances()
+                if await self.parts.venue.is_api_tradable(snipe.plan.symbol) is False:
+                    reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
+                _, verdict = await self._judge(snipe, now, fresh=True)
             reasons += [(breach.limit, breach.why) for breach in verdict.breaches]
-        except VenueUnavailable as error:
-            reasons.append(("venue_unavailable", error.message))
+        except (VenueUnavailable, TimeoutError) as error:
+            words = getattr(error, "message", f"the venue did not answer the checks in {CHECK_S:g} s")
+            reasons.append(("venue_unavailable", words))
         except DomainError as error:
             reasons.append(("market_rules", error.message))
         result = entries.preflight(now, stage, reasons)

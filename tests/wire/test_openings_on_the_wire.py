@@ -127,3 +127,12 @@ async def test_a_shot_is_not_late_because_a_question_was_due_before_it(wire: Wir
     await wire.until(lambda: wire.told(e.Fired))
     assert wire.told(e.Fired)[0].lateness_ns < 100 * MILLISECOND
     await wire.is_managed()
+
+
+async def test_a_venue_that_does_not_answer_the_checks_ends_the_snipe_and_holds_nobody_up(wire: Wire) -> None:
+    await wire.start()
+    await wire.until(lambda: wire.state is not None)
+    wire.plan({"path": "/api/v3/account", "fault": "delay", "delay_ms": 30_000})
+    await wire.until(lambda: wire.state is not None and wire.state.is_over)
+    assert wire.snipe.reason == "venue_unavailable"
+    assert wire.server.orders_received == 0
