@@ -209,7 +209,7 @@ def _assemble(settings: Settings, make_road: Callable[[], Road]) -> Assembly:
         ledger = PostgresLedger.open(database)
         way = make_road()
         return _engine(settings, way, database, ledger)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: whatever ends it, no process and no lock may stay behind
         if way is not None and way.simulator is not None:
             way.simulator.stop()
         if ledger is not None:

@@ -18,10 +18,10 @@ from typing import Any
 
 import typer
 
+from mexclab import __version__
 from mexclab.bootstrap import Assembly, Show, data_folder
 from mexclab.bootstrap import demo as assemble
 from mexclab.config import Settings
-from mexclab.daemon.main import VERSION
 from mexclab.daemon.process import Daemon
 from mexclab.demo_report import Report, report, written_up
 from mexclab.domain.clock import DAY, MINUTE, SECOND, written
@@ -182,7 +182,7 @@ class _Stage:
     async def run(self, progress: Progress) -> Report:
         clock = self._clock(progress)
         show = Show(clock, self.pace.stretches[0].start_ns, progress.seed)
-        assembly = assemble(self.settings, show, VERSION)
+        assembly = assemble(self.settings, show, __version__)
         try:
             daemon = Daemon(self.settings, assembly)
             return await self._play(daemon, assembly, clock)

@@ -10,9 +10,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from mexclab import __version__
 from mexclab.bootstrap import Road, good_enough, road
 from mexclab.config import Settings
-from mexclab.daemon.main import VERSION
 from mexclab.domain.market import Symbol
 from mexclab.errors import DaemonUnreachable
 from mexclab.notebook.desk import DeskClient
@@ -75,7 +75,7 @@ def _by_desk(settings: Settings, symbol: str) -> Asked | None:
 
 
 def _by_ourselves(settings: Settings, symbol: Symbol | None) -> Asked:
-    way = road(settings, VERSION, lambda: credential(settings))
+    way = road(settings, __version__, lambda: credential(settings))
     report = asyncio.run(_asked(settings, way, symbol))
     return Asked(report, way.identity.mode, way.identity.venue, by_desk=False)
 

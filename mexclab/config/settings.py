@@ -84,7 +84,7 @@ class DashSettings(Group):
 
 
 class PaperSettings(Group):
-    """The venue in process that fills orders without money."""
+    """The account on the simulated venue, and how that venue treats it."""
 
     quote_balance: Money = Field(
         default=Decimal(1000), ge=0, description="money to start with, in the quote asset"

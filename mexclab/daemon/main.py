@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from mexclab import __version__
 from mexclab.bootstrap import data_folder, desk
 from mexclab.config import Settings
 from mexclab.daemon.process import Daemon
 from mexclab.vaulting import credential
-
-VERSION = "0.2.0"
 
 
 def trade(settings: Settings) -> None:
@@ -19,7 +18,7 @@ def trade(settings: Settings) -> None:
         ConfigError, PortInUse, LedgerError, VaultError, VenueUnavailable: what is wrong, in one sentence.
     """
     data_folder(settings)
-    assembly = desk(settings, VERSION, lambda: credential(settings))
+    assembly = desk(settings, __version__, lambda: credential(settings))
     try:
         asyncio.run(Daemon(settings, assembly).run())
     finally:

@@ -133,11 +133,6 @@ class Vault:
         vault._opened(envelope)
         return vault
 
-    @classmethod
-    def open_or_create(cls, path: Path, unlock: Unlock) -> Vault:
-        """For `mexclab vault add`: the first credential makes the vault."""
-        return cls.open(path, unlock) if path.exists() else cls.create(path, unlock)
-
     @property
     def key_version(self) -> int:
         """How often the vault's own key was made; rises with :meth:`rekey`."""

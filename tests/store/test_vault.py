@@ -174,7 +174,7 @@ def test_a_short_passphrase_is_refused_and_nothing_is_made(path: Path) -> None:
 def test_a_vault_is_not_made_over_another(path: Path, vault: Vault) -> None:
     with pytest.raises(VaultError, match="already"):
         Vault.create(path, OTHER_WORDS)
-    assert Vault.open_or_create(path, WORDS).read("main")
+    assert Vault.open(path, WORDS).read("main")
 
 
 def test_a_vault_that_is_not_there_is_an_error_that_says_what_to_do(path: Path) -> None:

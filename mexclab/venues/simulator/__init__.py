@@ -1,5 +1,5 @@
 """The simulated venue's own life: listings that are announced, move, open, and trade.
 
-Now it drives the in-process paper venue; the MEXC-compatible server will stand on the same scenario
-and the same matching core.
+``world.py`` is the venue without its wire, ``server.py`` and ``hub.py`` put it on a port; the paper venue in
+process stands on the same scenario and the same matching core.
 """

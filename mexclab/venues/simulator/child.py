@@ -52,7 +52,7 @@ class ChildSimulator:
             )
         try:
             self.address = self._wait_for(ready)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: no process may stay behind
             self.stop()
             raise
 
