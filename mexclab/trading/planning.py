@@ -43,7 +43,7 @@ async def _retime(engine: Engine, snipe: Snipe, open_ns: int, now: int) -> None:
         happened.append(e.OrderCanceled(now, order.client_id, "postponed before it left"))
     if snipe.state is SnipeState.FIRING:
         why = "the opening was moved"
-        happened.append(e.SnipeMoved(now, snipe.snipe_id, SnipeState.PLANNED, "postponed", why))
+        happened.append(e.SnipeMoved(now, snipe.snipe_id, SnipeState.ARMED, "postponed", why))
     plan = snipe.plan.moved_to(open_ns)
     happened.append(e.SnipeRetimed(now, snipe.snipe_id, plan.not_before_ns, plan.deadline_ns))
     await engine.record(*happened)

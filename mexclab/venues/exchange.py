@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from mexclab.domain.clock import MILLISECOND, SECOND
-from mexclab.domain.market import Market, Side, Symbol
+from mexclab.domain.market import Book, Market, Side, Symbol
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.reports import (
     Accepted,
@@ -184,6 +184,9 @@ class CcxtExchange:
 
     async def reference_price(self, symbol: Symbol) -> Decimal | None:
         return await self.data.reference_price(symbol)
+
+    async def book(self, symbol: Symbol) -> Book | None:
+        return await self.data.book(symbol)
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return await self.data.is_api_tradable(symbol)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from mexclab.domain.market import Market, Symbol
+from mexclab.domain.market import Book, Level, Market, Symbol
 from mexclab.domain.reports import ClockReading
 from mexclab.errors import VenueRejected, VenueUnavailable
 from mexclab.venues.exchange_client import Client
 from mexclab.venues.exchange_values import Unified, exactly, market_of, symbol_of
 from mexclab.venues.mexc.clock import Watch
-from mexclab.venues.mexc.endpoints import EXCHANGE_INFO, TICKER_24H, TIME, Endpoint
+from mexclab.venues.mexc.endpoints import DEPTH, EXCHANGE_INFO, TICKER_24H, TIME, Endpoint
 
 
 class Markets:
@@ -59,6 +59,21 @@ class Markets:
         if last:
             return last
         return (bid + ask) / 2 if bid and ask else None
+
+    async def book(self, symbol: Symbol) -> Book | None:
+        """The best levels, as of the answer on the venue's clock; None while there are none."""
+        if await self._row(symbol, self._client.terms.fresh_for_s) is None:
+            return None
+        name = await self.name(symbol)
+        told: Unified = await self._asked(DEPTH, lambda exchange: exchange.fetch_order_book(name, 5))
+        bids, asks = (
+            tuple(
+                Level(exactly(row[0], "a level's price"), exactly(row[1], "a level's size")) for row in side
+            )
+            for side in (told["bids"], told["asks"])
+        )
+        now_ns = self.watch.wall_ns() + (self.watch.best.offset_ns if self.watch.best else 0)
+        return Book(symbol, bids, asks, now_ns) if bids or asks else None
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         """Whether the exchange takes orders for it now; None when it does not say, or has no such pair."""
@@ -122,6 +137,10 @@ class Markets:
             return await self._client.ask(endpoint, call)
         except VenueRejected as no:
             raise VenueUnavailable(f"{no.message}; nothing is known. Ask again", **no.data) from no
+
+
+def _levels(rows: Sequence[Sequence[object]]) -> tuple[Level, ...]:
+    return tuple(Level(exactly(row[0], "a level's price"), exactly(row[1], "a level's size")) for row in rows)
 
 
 def _price(value: object, what: str) -> Decimal | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from mexclab.domain.clock import MILLISECOND
 from mexclab.domain.listing import CalendarEntry, SymbolState
-from mexclab.domain.market import Market, Side, Symbol
+from mexclab.domain.market import Book, Market, Side, Symbol
 from mexclab.domain.order import Fill, Order, OrderType
 from mexclab.domain.reports import (
     Balances,
@@ -200,6 +200,11 @@ class PaperVenue:
 
     async def reference_price(self, symbol: Symbol) -> Decimal | None:
         return self.market_side.reference_price(symbol)
+
+    async def book(self, symbol: Symbol) -> Book | None:
+        there = self.market_side.matcher.books.get(symbol)
+        book = None if there is None else there.snapshot(1, self._clock.now_ns())
+        return book if book is not None and (book.bids or book.asks) else None
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return self.market_side.is_api_tradable(symbol)

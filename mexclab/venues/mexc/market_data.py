@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from mexclab.domain.clock import SECOND
-from mexclab.domain.market import Market, Symbol
+from mexclab.domain.market import Book, Level, Market, Symbol
 from mexclab.domain.reports import ClockReading
 from mexclab.errors import ConfigError, DomainError, VenueRejected, VenueUnavailable
 from mexclab.venues.mexc.clock import Watch
@@ -94,6 +94,14 @@ class MarketData:
             return (best.bid_price + best.ask_price) / 2
         return None
 
+    async def book(self, symbol: Symbol) -> Book | None:
+        """The best bid and ask (spot v3, bookTicker), as of the answer; None while there is neither."""
+        best = await self._of_symbol(BOOK_TICKER, symbol)
+        if not isinstance(best, BookTicker):
+            return None
+        bids, asks = _level(best.bid_price, best.bid_qty), _level(best.ask_price, best.ask_qty)
+        return Book(symbol, bids, asks, self._rest.clock_ns()) if bids or asks else None
+
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         """Whether orders by API are, or at its opening will be, taken for it; None: the venue does not say.
 
@@ -178,6 +186,10 @@ class MarketData:
 
     def _is_fresh(self, at_s: float) -> bool:
         return self._steady_s() - at_s < self.terms.fresh_for_s
+
+
+def _level(price: Decimal | None, quantity: Decimal | None) -> tuple[Level, ...]:
+    return (Level(price, quantity),) if price and quantity else ()
 
 
 def _only_unknown(refusal: VenueRejected, symbol: Symbol) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from mexclab.domain.listing import CalendarEntry, SymbolState
-from mexclab.domain.market import Market, Symbol
+from mexclab.domain.market import Book, Market, Symbol
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.reports import Balances, ClockReading, Happening, VenueOrder
 from mexclab.errors import VenueUnavailable
@@ -180,6 +180,9 @@ class MexcVenue:
 
     async def reference_price(self, symbol: Symbol) -> Decimal | None:
         return await self.data.reference_price(symbol)
+
+    async def book(self, symbol: Symbol) -> Book | None:
+        return await self.data.book(symbol)
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return await self.data.is_api_tradable(symbol)

@@ -1,0 +1,42 @@
+"""Leaving: the steps that ``exits`` decides are carried out, written first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mexclab.domain import events as e
+from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.errors import VenueUnavailable
+from mexclab.trading import exits
+
+if TYPE_CHECKING:
+    from mexclab.trading.engine import Engine
+
+
+async def leave(engine: Engine, snipe_id: str) -> None:
+    for _ in range(3):  # leaving leads to cancelling leads to selling: three steps at most in one go
+        snipe = engine.desk.snipes[snipe_id]
+        try:
+            market = await engine.market(snipe.plan.symbol)
+        except VenueUnavailable:
+            return  # asked again at the next news or poll; other snipes go on
+        if snipe.state.is_over or market is None:
+            return
+        now = engine.parts.clock.now_ns()
+        steps = exits.exit_steps(snipe, engine.desk, market, engine.books.get(market.symbol), now)
+        if not steps:
+            return
+        for step in steps:
+            await take(engine, snipe, step, now)
+
+
+async def take(engine: Engine, snipe: Snipe, step: exits.Step, now: int) -> None:
+    match step:
+        case exits.Place(order=order):
+            await engine.send(order)
+        case exits.Cancel(client_id=client_id, why=why):
+            await engine.cancel(engine.desk.orders[client_id], why)
+        case exits.Leave(reason=reason, why=why):
+            await engine.record(e.ExitDecided(now, snipe.snipe_id, reason, why))
+        case exits.Close(reason=reason, why=why):
+            await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.CLOSED, reason, why))

@@ -1,0 +1,138 @@
+"""Shots: a planned snipe is checked, its order written ahead and let go at its instant, then followed."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from mexclab.domain import events as e
+from mexclab.domain.market import Market
+from mexclab.domain.order import Order
+from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.errors import DomainError, VenueUnavailable
+from mexclab.trading import entries
+from mexclab.trading.risk import Facts, Intent, Verdict, review
+
+if TYPE_CHECKING:
+    from mexclab.trading.engine import Engine
+
+CHECK_S = 4.0  # a preflight holds the gate: who wants to act waits no longer than this
+
+
+async def wait(engine: Engine, snipe: Snipe) -> None:
+    now = engine.parts.clock.now_ns()
+    if now >= snipe.plan.deadline_ns:
+        why = "nothing watched it at its opening"
+        await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.MISSED, "late", why))
+        return
+    stage = entries.next_stage(snipe, now)
+    if stage is not None and stage[1] <= now:
+        await check(engine, snipe, stage[0])
+        snipe = engine.desk.snipes[snipe.snipe_id]
+    if now >= snipe.plan.not_before_ns - entries.LOAD_NS and snipe.state.is_waiting:
+        if snipe.state is SnipeState.ARMED:
+            await load(engine, snipe)
+        else:
+            why = "nobody armed it"
+            await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.MISSED, "not_armed", why))
+
+
+async def check(engine: Engine, snipe: Snipe, stage: str) -> None:
+    """One preflight. Only the last one may end the snipe: until then things may still come right."""
+    now = engine.parts.clock.now_ns()
+    reasons: list[tuple[str, str]] = []
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await engine.read_clock(now)
+            engine.balances = await engine.parts.exchange.balances()
+            if await engine.parts.venue.is_api_tradable(snipe.plan.symbol) is False:
+                reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
+            _, verdict = await judge(engine, snipe, now, fresh=True)
+        reasons += [(breach.limit, breach.why) for breach in verdict.breaches]
+    except (VenueUnavailable, TimeoutError) as error:
+        words = getattr(error, "message", f"the venue did not answer the checks in {CHECK_S:g} s")
+        reasons.append(("venue_unavailable", words))
+    except DomainError as error:
+        reasons.append(("market_rules", error.message))
+    result = entries.preflight(now, stage, reasons)
+    happened: list[e.Event] = [e.PreflightDone(now, snipe.snipe_id, result)]
+    happened += entries.after_preflight(snipe, result, reasons, engine.rules.auto_arm)
+    await engine.record(*happened)
+
+
+async def judge(engine: Engine, snipe: Snipe, now: int, *, fresh: bool = False) -> tuple[Order, Verdict]:
+    """The next attempt and what the limits say of it.
+
+    Raises:
+        VenueUnavailable: the venue shows no trading rules.
+        DomainError: the plan does not fit the rules.
+    """
+    market = await engine.market(snipe.plan.symbol, fresh=fresh)
+    if market is None:
+        raise VenueUnavailable(f"the venue shows no trading rules for {snipe.plan.symbol}")
+    order = entries.entry_order(snipe.plan, market, snipe.attempts_made + 1, now)
+    return order, review(
+        Intent(order, snipe.plan), engine.desk, engine.rules.limits, facts_of(engine, market, now)
+    )
+
+
+def facts_of(engine: Engine, market: Market, now: int) -> Facts:
+    quote = engine.balances.get(engine.rules.quote_asset) if engine.balances is not None else None
+    free = quote.free if quote else (Decimal(0) if engine.balances is not None else None)
+    prices = {symbol: book.bid for symbol, book in engine.books.items() if book.bid is not None}
+    return Facts(now, engine.clock_reading, free, engine.books.get(market.symbol), prices, market.taker_fee)
+
+
+async def load(engine: Engine, snipe: Snipe) -> None:
+    """Judge the next attempt and write it; it leaves at its instant, not before."""
+    now = engine.parts.clock.now_ns()
+    try:
+        order, verdict = await judge(engine, snipe, now)
+    except (VenueUnavailable, DomainError) as error:
+        why = f"no order can be made of the plan: {error.message}"
+        await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.ABORTED, "market_rules", why))
+        return
+    given = e.VerdictGiven(now, snipe.snipe_id, order.client_id, verdict.breaches)
+    if not verdict.cleared:
+        refused = e.SnipeMoved(now, snipe.snipe_id, SnipeState.ABORTED, verdict.reason, verdict.why)
+        await engine.record(given, refused)
+        return
+    leaves_ns = max(entries.next_shot_ns(snipe, engine.desk), now)
+    firing = [e.SnipeMoved(now, snipe.snipe_id, SnipeState.FIRING)] if snipe.state is SnipeState.ARMED else []
+    await engine.record(
+        given, *firing, e.OrderDecided(now, order), e.OrderSent(now, order.client_id, leaves_ns)
+    )
+    engine.shots[order.client_id] = leaves_ns
+    engine.parts.exchange.prepare(order, leaves_ns)
+    if leaves_ns <= engine.parts.clock.now_ns():
+        await release(engine, order.client_id)
+
+
+async def release(engine: Engine, client_id: str) -> None:
+    scheduled = engine.shots.pop(client_id)
+    order = engine.desk.orders[client_id]
+    if engine.halting or engine.desk.halt is not None:
+        now = engine.parts.clock.now_ns()
+        why = "halted before it left"
+        await engine.record(
+            e.OrderCanceled(now, client_id, why),
+            e.SnipeMoved(now, order.snipe_id, SnipeState.ABORTED, "halted", why),
+        )
+        return
+    engine.parts.exchange.submit(order)
+    lateness = engine.parts.clock.lateness_ns(scheduled)
+    now = engine.parts.clock.now_ns()
+    await engine.record(e.Fired(now, order.snipe_id, client_id, scheduled, lateness))
+
+
+async def fire(engine: Engine, snipe: Snipe) -> None:
+    if any(order.is_live for order in engine.desk.entries(snipe.snipe_id)):
+        return
+    now = engine.parts.clock.now_ns()
+    outcome = entries.after_attempt(snipe, engine.desk, now)
+    if outcome is not None:
+        state, reason, why = outcome
+        await engine.record(e.SnipeMoved(now, snipe.snipe_id, state, reason, why))
+    elif now >= entries.next_shot_ns(snipe, engine.desk):
+        await load(engine, snipe)
