@@ -114,6 +114,7 @@ class Plan:
         price_cap: never buy above this price. Required: a plan without a cap does not exist.
         not_before_ns, deadline_ns: the entry is fired in this half-open range, on the venue's clock.
         attempts, spacing_ns: at most this many entry orders, this far apart.
+        book_slippage: once a book is seen, an entry pays at most its best ask times 1 + this; None: the cap.
     """
 
     snipe_id: str
@@ -127,6 +128,7 @@ class Plan:
     probability: Decimal = Decimal(1)
     attempts: int = 1
     spacing_ns: int = 50_000_000
+    book_slippage: Decimal | None = None
 
     def __post_init__(self) -> None:
         rules = (
@@ -139,6 +141,10 @@ class Plan:
             (self.deadline_ns > self.not_before_ns, "the deadline must be after the opening"),
             (1 <= self.attempts <= 50, f"{self.attempts} attempts: 1 to 50 are allowed"),
             (self.spacing_ns > 0, "attempts need a spacing above zero"),
+            (
+                self.book_slippage is None or self.book_slippage >= 0,
+                f"slippage {self.book_slippage} must not be negative",
+            ),
         )
         for holds, sentence in rules:
             if not holds:

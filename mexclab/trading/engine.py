@@ -62,6 +62,7 @@ class Engine:
         self.parts = parts
         self.rules = rules
         self.desk = Desk()
+        self.strategy = parts.strategy  # until a person tunes it
         self.books: dict[Symbol, Book] = {}
         self.balances: Balances | None = None  # as of the last check
         self.clock_reading: ClockReading | None = None

@@ -64,7 +64,7 @@ async def _plan(engine: Engine, now: int) -> None:
                 missing = "trading rules" if market is None else "reference price"
                 raise DomainError(f"the venue shows no {missing} yet, and a plan needs a price cap")
             at_opening = replace(signal, open_ns=openings[signal.symbol])
-            plan = engine.parts.strategy.plan(at_opening, market, reference)
+            plan = engine.strategy.plan(at_opening, market, reference)
             entries.entry_order(plan, market, 1, now)
             event = e.SnipePlanned(now, plan)
         except (DomainError, VenueUnavailable) as error:

@@ -71,6 +71,7 @@ for type_, strategy in {
     Decimal: money,
     Symbol: symbols,
     Fill: fills,
+    ExitPlan: exits,
     Plan: plans,
     Order: st.builds(
         Order, client_id=ids, quantity=amounts, price=amounts, fills=st.lists(fills, max_size=3).map(tuple)
