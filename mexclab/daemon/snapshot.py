@@ -100,7 +100,7 @@ def _limit_rows(
     busy = (SnipeState.FIRING, SnipeState.ENTERED, SnipeState.EXITING)
     running = Decimal(sum(1 for snipe in desk.live_snipes() if snipe.state in busy))
     streak = 0
-    for result in reversed(desk.results):
+    for result in desk.recent_results():
         if result.profit >= 0:
             break
         streak += 1

@@ -47,7 +47,7 @@ class Desk:
         self.orders: dict[str, Order] = {}
         self.snipes: dict[str, Snipe] = {}
         self.halt: Halt | None = None
-        self.results: list[Result] = []
+        self._results: dict[str, Result] = {}  # by snipe, the one that was closed last at the end
         self.signals: dict[str, Signal] = {}
         self.declined: dict[str, str] = {}  # signal id -> why no plan was made of it
         self.first_books: dict[str, None] = {}  # snipes whose first book has been written down
@@ -59,6 +59,7 @@ class Desk:
         self._trades: dict[str, None] = {}
         self._by_snipe: dict[str, tuple[str, ...]] = {}
         self._open: dict[str, None] = {}  # client ids in the order they were decided
+        self._live: dict[str, None] = {}  # ids of snipes that are not over, in the order of their plans
 
     @classmethod
     def of(cls, events: Iterable[e.Event]) -> Desk:
@@ -73,7 +74,7 @@ class Desk:
         desk = Desk()
         desk.portfolio, desk.halt = self.portfolio, self.halt
         desk.strategy, desk.reconciled = self.strategy, self.reconciled
-        desk.results, desk.disputed, desk._open = list(self.results), dict(self.disputed), dict(self._open)
+        desk.disputed, desk._open, desk._live = dict(self.disputed), dict(self._open), dict(self._live)
         for name in (
             "orders",
             "snipes",
@@ -82,6 +83,7 @@ class Desk:
             "first_books",
             "first_trades",
             "external",
+            "_results",
             "_trades",
             "_by_snipe",
         ):
@@ -97,8 +99,17 @@ class Desk:
     def orders_of(self, snipe_id: str) -> list[Order]:
         return [self.orders[client_id] for client_id in self._by_snipe.get(snipe_id, ())]
 
+    @property
+    def results(self) -> list[Result]:
+        """What each closed snipe earned, in the order in which they were closed."""
+        return list(self._results.values())
+
+    def recent_results(self) -> Iterator[Result]:
+        """The same, the one that was closed last first."""
+        return reversed(self._results.values())
+
     def live_snipes(self) -> list[Snipe]:
-        return [snipe for snipe in self.snipes.values() if not snipe.state.is_over]
+        return [self.snipes[snipe_id] for snipe_id in self._live]
 
     def entries(self, snipe_id: str) -> list[Order]:
         return [order for order in self.orders_of(snipe_id) if order.side is Side.BUY]
@@ -218,14 +229,14 @@ class Desk:
     def _fold_snipe(self, event: e.Event) -> None:
         match event:
             case e.SnipePlanned(plan=plan):
-                self.snipes[plan.snipe_id] = Snipe(plan, planned_ns=event.at_ns)
+                self._keep(Snipe(plan, planned_ns=event.at_ns))
             case e.SnipeRetimed(snipe_id=snipe_id):
                 snipe = self._snipe(snipe_id)
                 plan = replace(snipe.plan, not_before_ns=event.not_before_ns, deadline_ns=event.deadline_ns)
-                self.snipes[snipe_id] = replace(snipe, plan=plan, preflights=())
+                self._keep(replace(snipe, plan=plan, preflights=()))
             case e.PreflightDone(snipe_id=snipe_id):
                 snipe = self._snipe(snipe_id)
-                self.snipes[snipe_id] = replace(snipe, preflights=(*snipe.preflights, event.preflight))
+                self._keep(replace(snipe, preflights=(*snipe.preflights, event.preflight)))
             case e.SnipeMoved(snipe_id=snipe_id):
                 self._move(self._snipe(snipe_id), event)
 
@@ -239,7 +250,7 @@ class Desk:
                 snipe = replace(snipe, plan=plan, stop_price=None, peak_price=None)
             case e.StopRaised():
                 snipe = replace(snipe, stop_price=event.stop_price, peak_price=event.peak)
-        self.snipes[event.snipe_id] = snipe
+        self._keep(snipe)
 
     def _move(self, snipe: Snipe, event: e.SnipeMoved) -> None:
         changes: dict[str, object] = {"why": event.why, "reason": event.reason}
@@ -251,11 +262,11 @@ class Desk:
             changes["entered_ns"] = event.at_ns
         elif event.to.is_over:
             changes["closed_ns"] = event.at_ns
-        self.snipes[snipe.snipe_id] = snipe.moved(event.to, **changes)
+        self._keep(snipe.moved(event.to, **changes))
         if event.to is SnipeState.CLOSED:
-            self.results = [known for known in self.results if known.snipe_id != snipe.snipe_id]
             result = Result(snipe.snipe_id, snipe.plan.symbol, event.at_ns, self.profit(snipe.snipe_id))
-            self.results.append(result)
+            self._results.pop(snipe.snipe_id, None)  # closed anew: it is the last one now
+            self._results[snipe.snipe_id] = result
 
     def _decide(self, order: Order) -> None:
         if order.client_id in self.orders:
@@ -264,7 +275,7 @@ class Desk:
         self._by_snipe[order.snipe_id] = (*self._by_snipe.get(order.snipe_id, ()), order.client_id)
         snipe = self.snipes.get(order.snipe_id)
         if snipe is not None and order.side is Side.BUY:
-            self.snipes[order.snipe_id] = replace(snipe, attempts_made=snipe.attempts_made + 1)
+            self._keep(replace(snipe, attempts_made=snipe.attempts_made + 1))
 
     def _accept(self, order: Order, event: e.OrderAccepted) -> None:
         facts: dict[str, object] = {"venue_id": event.venue_id, "acked_ns": event.at_ns}
@@ -289,6 +300,13 @@ class Desk:
 
     def knows_trade(self, trade_id: str) -> bool:
         return trade_id in self._trades
+
+    def _keep(self, snipe: Snipe) -> None:
+        self.snipes[snipe.snipe_id] = snipe
+        if snipe.state.is_over:
+            self._live.pop(snipe.snipe_id, None)
+        else:
+            self._live[snipe.snipe_id] = None
 
     def _put(self, order: Order) -> None:
         self.orders[order.client_id] = order

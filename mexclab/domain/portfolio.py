@@ -64,10 +64,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """Everything held and earned. ``opening_balance`` is the quote balance before the first trade."""
+    """Everything held and earned.
+
+    Attributes:
+        opening_balance: the quote balance before the first trade.
+        positions: what is held, dust included; what was sold to the last digit is not in it.
+        banked: realised profit of everything that is not held any more, in quote units.
+    """
 
     opening_balance: Decimal = ZERO
     positions: Mapping[Symbol, Position] = field(default_factory=lambda: MappingProxyType({}))
+    banked: Decimal = ZERO
     realised_by_day: Mapping[int, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     peak_equity: Decimal | None = None
 
@@ -77,9 +84,13 @@ class Portfolio:
         held = before.after(fill)
         day = fill.at_ns // DAY
         earned = self.realised_by_day.get(day, ZERO) + held.realised - before.realised
+        positions, banked = {**self.positions, fill.symbol: held}, self.banked
+        if not held.quantity:  # a long history must not make every later trade slower
+            banked += positions.pop(fill.symbol).realised
         fresh = replace(
             self,
-            positions=MappingProxyType({**self.positions, fill.symbol: held}),
+            positions=MappingProxyType(positions),
+            banked=banked,
             realised_by_day=MappingProxyType({**self.realised_by_day, day: earned}),
         )
         equity = fresh.opening_balance + fresh.realised
@@ -92,7 +103,7 @@ class Portfolio:
 
     @property
     def realised(self) -> Decimal:
-        return sum((position.realised for position in self.positions.values()), ZERO)
+        return self.banked + sum((position.realised for position in self.positions.values()), ZERO)
 
     @property
     def cost(self) -> Decimal:

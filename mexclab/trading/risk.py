@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from mexclab.config import LimitSettings
 from mexclab.domain.clock import MILLISECOND, SECOND, span, written
@@ -90,11 +90,10 @@ def _target(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> 
         why = f"an order in {plan.symbol} has an unknown fate; the symbol is frozen until the venue tells"
         yield Breach("unknown_order", "unknown", "known", why)
     cool_ns = int(limits.symbol_cooldown_s * SECOND)
-    recent = [
-        r.closed_ns for r in desk.results if r.symbol == plan.symbol and facts.now_ns < r.closed_ns + cool_ns
-    ]
-    if recent:
-        ago = span(facts.now_ns - recent[-1])
+    recent = takewhile(lambda r: facts.now_ns < r.closed_ns + cool_ns, desk.recent_results())
+    last_ns = next((r.closed_ns for r in recent if r.symbol == plan.symbol), None)
+    if last_ns is not None:
+        ago = span(facts.now_ns - last_ns)
         why = f"{plan.symbol} was traded {ago} ago; the cool-down is {span(cool_ns)}"
         yield Breach("symbol_cooldown", ago, span(cool_ns), why)
     busy = (SnipeState.FIRING, SnipeState.ENTERED, SnipeState.EXITING)
@@ -170,11 +169,11 @@ def _losses(_intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) ->
     if peak > 0 and fall / peak >= limits.drawdown:
         why = f"equity is {fall / peak:.1%} below its peak; the limit is {limits.drawdown:.1%}"
         yield Breach("drawdown", f"{fall / peak:.4f}", str(limits.drawdown), why)
-    streak = desk.results[-limits.loss_streak :]
+    streak = list(islice(desk.recent_results(), limits.loss_streak))
     pause_ns = int(limits.loss_streak_pause_s * SECOND)
     lost = len(streak) == limits.loss_streak and all(result.profit < 0 for result in streak)
-    if lost and facts.now_ns < streak[-1].closed_ns + pause_ns:
-        until = written(streak[-1].closed_ns + pause_ns)
+    if lost and facts.now_ns < streak[0].closed_ns + pause_ns:
+        until = written(streak[0].closed_ns + pause_ns)
         why = f"the last {limits.loss_streak} snipes lost; entries pause until {until}"
         yield Breach("loss_streak", str(limits.loss_streak), str(limits.loss_streak), why)
 

@@ -117,9 +117,9 @@ def test_quote_in_is_quote_out_plus_fees_to_the_last_digit(
         portfolio = portfolio.after(f)
         got += f.value - f.fee
         held -= quantity
-    position = portfolio.positions[ABC]
-    assert position.quantity == held == 0
-    assert position.cost == 0
+    assert held == 0
+    assert portfolio.held == ()
+    assert portfolio.cost == 0
     assert abs(portfolio.realised - (got - spent)) < Decimal("1e-22")
 
 
