@@ -37,7 +37,6 @@ from mexclab.venues.simulator.child import ChildSimulator
 from mexclab.venues.simulator.lockstep import SteppedMexc
 from mexclab.venues.simulator.terms import PAPER_ACCOUNT
 
-STRATEGY = "opening_snipe"
 SIMULATOR = "simulated MEXC, over its wire"
 MANY = 10**9
 API_LIST_LEAD_S = 3600.0
@@ -56,6 +55,7 @@ class Assembly:
     speed: Callable[[], float]
     database: Postgres
     good_enough: PreflightTerms
+    is_stepped: bool = False  # time stands still while the venue is asked
     simulator: ChildSimulator | None = None
 
     def close(self) -> None:
@@ -229,11 +229,12 @@ def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresL
         venue=venue,
         feed=venue,
         radar=Radar(venue, recorder, load_patterns(settings.listings)),
-        strategy=load_strategy(STRATEGY, settings.snipe),
+        strategy=load_strategy(settings.snipe.strategy, settings.snipe),
         bus=bus,
     )
     rules = Rules(
         limits=settings.limits,
+        orders=settings.orders,
         poll_ns=settings.listings.poll_interval_s * SECOND,
         auto_arm=settings.snipe.auto_arm,
         quote_asset=settings.paper.quote_asset,
@@ -248,6 +249,7 @@ def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresL
         speed=speed,
         database=database,
         good_enough=good_enough(settings),
+        is_stepped=isinstance(clock, ScaledClock),
         simulator=way.simulator,
     )
 

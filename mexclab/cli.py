@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mexclab.commands import desk, ledger, orders, strategy
+from mexclab.commands.common import ConfigFile, settings_of
 from mexclab.errors import MexclabError
 
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Why = Annotated[str, typer.Argument(help="The reason, in a sentence; it is journalled.")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Settings file; default: see `mexclab config`.")
-]
-
 
 def main() -> None:
     """Run the command line; every foreseen error is one clear line and its own exit code."""
@@ -42,19 +38,10 @@ def main() -> None:
         sys.exit(130)
 
 
-def _settings(config: Path | None = None) -> Settings:
-    from mexclab.config import load_settings
-
-    loaded = load_settings(config)
-    if loaded.file is not None:
-        os.environ["MEXCLAB_CONFIG"] = str(loaded.file.absolute())  # servers and kernels read the same file
-    return loaded.settings
-
-
 def _observed(config: Path | None = None) -> Settings:
     from mexclab.runtime.observe import configure
 
-    settings = _settings(config)
+    settings = settings_of(config)
     configure(settings.log.format, settings.log.level)
     return settings
 
@@ -88,7 +75,7 @@ def demo(
     """Play a day of simulated listings: seen, planned, armed, fired, managed, written up."""
     from mexclab.demo import Wishes, play
 
-    play(_settings(config), Wishes(seed, seconds, headless, as_json, fresh, keep and not headless))
+    play(settings_of(config), Wishes(seed, seconds, headless, as_json, fresh, keep and not headless))
 
 
 @app.command()
@@ -148,7 +135,7 @@ def simulate(
         stepped=stepped,
         child=child,
     )
-    serve(_settings(config), wishes, typer.echo)
+    serve(settings_of(config), wishes, typer.echo)
 
 
 @app.command()
@@ -156,7 +143,7 @@ def lab(config: ConfigFile = None) -> None:
     """Open JupyterLab on the notebooks."""
     from mexclab.notebook.launch import run_lab
 
-    run_lab(_settings(config))
+    run_lab(settings_of(config))
 
 
 @app.command()
@@ -164,7 +151,7 @@ def dash(config: ConfigFile = None) -> None:
     """Serve the Voila dashboards."""
     from mexclab.notebook.launch import run_dash
 
-    run_dash(_settings(config))
+    run_dash(settings_of(config))
 
 
 @app.command("config")
@@ -207,7 +194,7 @@ def import_(
     from mexclab.importing import ImportWishes, import_with_progress
 
     wishes = ImportWishes(symbol, interval, time_unit, time_is, volume_in, column or [], fix, replace)
-    report = import_with_progress(paths, _settings(config), wishes)
+    report = import_with_progress(paths, settings_of(config), wishes)
     typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
 
 
@@ -222,53 +209,14 @@ def run(
     """Run a notebook through papermill: parameters checked first, output kept either way."""
     from mexclab.jobs import run_from_words
 
-    done = run_from_words(pipeline, parameter or [], _settings(config))
+    done = run_from_words(pipeline, parameter or [], settings_of(config))
     typer.echo(f"{done.title}: {done.seconds:.1f} s\n{done.output}\n{done.html}")
 
 
-def _desk(config: Path | None) -> Any:
-    from mexclab.notebook.desk import DeskClient
-
-    return DeskClient.discover(_settings(config).data)
-
-
-@app.command()
-def status(config: ConfigFile = None) -> None:
-    """What the running desk is doing."""
-    from mexclab.notebook.status import sentences
-
-    typer.echo("\n".join(sentences(_desk(config).snapshot())))
-
-
-@app.command()
-def halt(why: Why, config: ConfigFile = None) -> None:
-    """Stop every new entry at once and cancel open ones; exits go on."""
-    typer.echo(_desk(config).halt(why).message)
-
-
-@app.command()
-def resume(why: Why, config: ConfigFile = None) -> None:
-    """Allow entries again, after checks."""
-    typer.echo(_desk(config).resume(why).message)
-
-
-@app.command()
-def flatten(why: Why, config: ConfigFile = None) -> None:
-    """Sell everything that is held, in bounded orders."""
-    typer.echo(_desk(config).flatten(why).message)
-
-
-@app.command()
-def arm(snipe_id: str, config: ConfigFile = None) -> None:
-    """Let a planned snipe fire at its opening."""
-    typer.echo(_desk(config).arm(snipe_id).message)
-
-
-@app.command()
-def disarm(snipe_id: str, config: ConfigFile = None) -> None:
-    """Take an armed snipe back."""
-    typer.echo(_desk(config).disarm(snipe_id).message)
-
+desk.register(app)
+orders.register(app)
+app.add_typer(strategy.app, name="strategy")
+app.add_typer(ledger.app, name="ledger")
 
 vault = typer.Typer(help="API keys, sealed: only the trading process reads them.", no_args_is_help=True)
 app.add_typer(vault, name="vault")
@@ -297,7 +245,7 @@ def vault_add(
     """
     from mexclab import vaulting
 
-    typer.echo(vaulting.add(_settings(config), name, account))
+    typer.echo(vaulting.add(settings_of(config), name, account))
 
 
 @vault.command("list")
@@ -307,7 +255,7 @@ def vault_list(
     """What is in the vault, without anything secret. Standard input: the passphrase."""
     from mexclab import vaulting
 
-    rows = vaulting.listed(_settings(config))
+    rows = vaulting.listed(settings_of(config))
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -325,7 +273,7 @@ def vault_rotate(name: KeyName, config: ConfigFile = None) -> None:
     """
     from mexclab import vaulting
 
-    typer.echo(vaulting.rotate(_settings(config), name))
+    typer.echo(vaulting.rotate(settings_of(config), name))
 
 
 @vault.command("rekey")
@@ -341,7 +289,7 @@ def vault_rekey(
     """
     from mexclab import vaulting
 
-    typer.echo(vaulting.rekey(_settings(config), to.value if to else ""))
+    typer.echo(vaulting.rekey(settings_of(config), to.value if to else ""))
 
 
 @vault.command("remove")
@@ -349,7 +297,7 @@ def vault_remove(name: KeyName, config: ConfigFile = None) -> None:
     """Forget a key. It works until it is deleted at the venue. Standard input: the passphrase."""
     from mexclab import vaulting
 
-    typer.echo(vaulting.remove(_settings(config), name))
+    typer.echo(vaulting.remove(settings_of(config), name))
 
 
 @vault.command("test")
@@ -364,7 +312,7 @@ def vault_test(
     """
     from mexclab.preflight import key_check
 
-    _reported(key_check(_settings(config), name), as_json)
+    _reported(key_check(settings_of(config), name), as_json)
 
 
 @app.command()
@@ -376,21 +324,13 @@ def preflight(
     """Whether an order would be taken: key, clock, balance, and with a symbol its rules. Exit code 5: no."""
     from mexclab.preflight import preflight as check
 
-    _reported(check(_settings(config), symbol), as_json)
+    _reported(check(settings_of(config), symbol), as_json)
 
 
 def _reported(asked: Any, as_json: bool) -> None:
     typer.echo(json.dumps(asked.to_dict(), indent=2) if as_json else str(asked))
     if not asked.is_green:
         sys.exit(5)
-
-
-@app.command()
-def verify(config: ConfigFile = None) -> None:
-    """Check the ledger's hash chain from the first entry to the last."""
-    from mexclab.bootstrap import verify_ledger
-
-    typer.echo(verify_ledger(_settings(config)))
 
 
 if __name__ == "__main__":

@@ -111,6 +111,8 @@ def demo_settings(settings: Settings) -> Settings:
             "ledger": settings.ledger.model_copy(update={"url": None}),
             "api": settings.api.model_copy(update={"port": 0}),
             # a look takes a millisecond or two, in which minutes pass
+            # and a full comparison with the venue takes a few
+            "orders": settings.orders.model_copy(update={"reconcile_s": 3600, "price_age_s": 60}),
             "listings": settings.listings.model_copy(update={"poll_interval_s": 60}),
             "snipe": settings.snipe.model_copy(update={"auto_arm": True}),
         }

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol, TypeAlias
 
+from pydantic import BaseModel
+
 from mexclab.domain.desk import Desk
 from mexclab.domain.events import Event
 from mexclab.domain.listing import CalendarEntry, Listing, Sighting, SymbolState
@@ -35,6 +37,10 @@ class Exchange(Protocol):
 
     def prepare(self, order: Order, release_ns: int) -> None:
         """Make everything ready for ``submit`` at ``release_ns``; nothing leaves."""
+        ...
+
+    def recall(self, orders: Sequence[Order]) -> None:
+        """Orders of before this start, the oldest first: whose trades the venue tells by its own ids."""
         ...
 
     def submit(self, order: Order) -> None: ...
@@ -87,6 +93,10 @@ class Feed(Protocol):
 
     async def until(self, at_ns: int) -> Sequence[Happening]:
         """Wait for news, at most until ``at_ns``; what happened, possibly nothing."""
+        ...
+
+    def stir(self) -> None:
+        """Let whoever waits in ``until`` look again: what is due has changed."""
         ...
 
     def watch(self, symbol: Symbol) -> None:
@@ -145,12 +155,22 @@ class Pattern(Protocol):
 
 
 class Strategy(Protocol):
-    """A plug-in that turns a signal into a plan (entry points ``mexclab.strategies``)."""
+    """A plug-in that turns a signal into a plan (entry points ``mexclab.strategies``).
 
-    name: str
+    The class that an entry point names has a class attribute ``Parameters`` besides, the type of its
+    parameters, and is built from an instance of it; see ``mexclab.strategies.registry``.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parameters(self) -> BaseModel:
+        """What it was told; frozen."""
+        ...
 
     def plan(self, signal: Signal, market: Market, reference_price: Decimal) -> Plan:
-        """What to do about the signal; pure.
+        """What to do about the signal; pure. The plan's ids, symbol and first instant are the signal's.
 
         Raises:
             DomainError: no plan can be made of it; the sentence says why.

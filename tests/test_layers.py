@@ -38,6 +38,7 @@ LEVELS = {
     "notebook": 7,
     "preflight": 8,  # asks a running desk, or makes a road of its own
     "demo": 8,  # runs a daemon, a dashboard and a pipeline side by side
+    "commands": 8,
     "cli": 9,
     "": 10,  # mexclab itself: names that are looked up when they are asked for
     "__main__": 10,
@@ -78,6 +79,7 @@ OUTERMOST = {
     "mexclab/cli.py": "turns whatever happens into a sentence and an exit code",
     "mexclab/daemon.py": "the process's own edge",
     "mexclab/daemon/process.py": "the process's own edge",
+    "mexclab/strategies/registry.py": "a plug-in is somebody else's code: whatever it raises becomes a sentence",
     "mexclab/runtime/bus.py": "a spectator may fail; the publisher goes on",
 }
 PRINTING = {"mexclab/cli.py"}

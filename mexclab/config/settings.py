@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from mexclab.config.address import url_fault
 from mexclab.config.group import Folder, Group
@@ -125,6 +125,11 @@ class ListingsSettings(Group):
 class SnipeSettings(Group):
     """Defaults of an opening snipe."""
 
+    strategy: str = Field(
+        default="opening_snipe",
+        pattern=r"^[0-9A-Za-z_.-]{1,64}$",
+        description="the strategy plug-in that makes plans; `mexclab strategy list` shows them",
+    )
     budget_quote: Money = Field(
         default=Decimal(50), gt=0, description="money for one snipe, in the quote asset"
     )
@@ -138,8 +143,13 @@ class SnipeSettings(Group):
     attempt_spacing_ms: int = Field(
         default=250, ge=10, le=60_000, description="milliseconds between two entry attempts"
     )
-    exit_preset: Literal["conservative", "balanced", "aggressive"] = Field(
+    exit_preset: Literal["conservative", "balanced", "aggressive"] | None = Field(
         default="balanced", description="ladder by which the position is sold"
+    )
+    ladder: str | None = Field(
+        default=None,
+        max_length=200,
+        description="a ladder of your own instead: gain %:share % each, such as 5:25 12:35",
     )
     stop_loss: Exact = Field(
         default=Decimal("0.15"),
@@ -167,6 +177,16 @@ class SnipeSettings(Group):
     )
     auto_arm: bool = Field(default=False, description="arm a snipe without a person's word")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_one_ladder(cls, told: Any) -> Any:
+        """A ladder of one's own takes the preset's place; who names both has to choose."""
+        if not isinstance(told, dict) or told.get("ladder") is None:
+            return told
+        if told.get("exit_preset") is not None:
+            raise ValueError("set exit_preset or ladder, not both")
+        return {**told, "exit_preset": None}
+
 
 class OrderSettings(Group):
     """How orders are watched, and how the ledger is held against the venue (docs/guides/orders.md)."""
@@ -191,6 +211,9 @@ class OrderSettings(Group):
     )
     price_age_s: int = Field(
         default=3, ge=1, le=60, description="seconds after which a holding's price is asked for by REST"
+    )
+    stop_within_s: int = Field(
+        default=15, ge=1, le=3600, description="seconds that a stop may take; then the desk just ends"
     )
     on_stop: Literal["keep", "flatten"] = Field(
         default="keep", description="what becomes of positions when the desk is told to stop"

@@ -23,6 +23,7 @@ from mexclab.bootstrap import Assembly, data_folder
 from mexclab.config import Settings
 from mexclab.daemon import api
 from mexclab.daemon.chart import Chart
+from mexclab.daemon.desk_station import DeskStation
 from mexclab.daemon.snapshot import Check, View, snapshot
 from mexclab.daemon.tape import Tape
 from mexclab.domain import events as e
@@ -30,16 +31,17 @@ from mexclab.domain.clock import span
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Symbol
 from mexclab.errors import ConfigError, DeskError, LedgerError, ParameterError, PortInUse
-from mexclab.trading import recovery, safety
+from mexclab.trading import recovery, safety, stopping
 from mexclab.trading.risk import clock_breaches
 
 LEDGER_LAG_S = 2.0
+LAST_SNAPSHOT_EVENTS = 2_000
 Hook = Callable[[], Awaitable[None]]
 log = structlog.get_logger("mexclab.daemon")
 
 
 class Daemon:
-    """One desk, its API, and the files by which clients find it (``api.Station``)."""
+    """One desk, its API, and the files by which clients find it (``station.Station``)."""
 
     def __init__(self, settings: Settings, assembly: Assembly) -> None:
         self.settings = settings
@@ -47,10 +49,12 @@ class Daemon:
         self.engine = assembly.engine
         self.chart = Chart()
         self.tape = Tape(self.engine.desk)
+        self.desk = DeskStation(self.engine, assembly.ledger)
         self.token = ""
         self.url = ""
         self.failed = ""
         self._news = 0
+        self._played = False
         identity = assembly.identity
         self._view = View(self.engine, self.chart, self.tape, identity.mode, identity.venue, identity.version)
 
@@ -113,11 +117,16 @@ class Daemon:
         trading = asyncio.create_task(work)
         loop = asyncio.get_running_loop()
         asked: list[str] = []
+        winding: list[asyncio.Task[None]] = []
         doorless = False
 
         def stop(name: str) -> None:
             asked.append(name)
-            trading.cancel()
+            if self._played or len(asked) > 1:  # there is nothing to wind down, or no time for it
+                trading.cancel()
+                return
+            winding.append(asyncio.create_task(stopping.stop(self.engine, f"asked to by {name}")))
+            loop.call_later(self.settings.orders.stop_within_s, trading.cancel)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, signal.Signals(number).name)
@@ -134,17 +143,20 @@ class Daemon:
                 doorless = True
                 trading.cancel()
             await trading
-            why = "the time was up"
+            why = f"asked to by {asked[0]}" if asked else "the time was up"
         except asyncio.CancelledError:
             why = "the API server ended" if doorless else f"asked to by {asked[0]}" if asked else "cancelled"
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
-            trading.cancel()
+            for task in (trading, *winding):
+                task.cancel()
+            await asyncio.gather(*winding, return_exceptions=True)
             server.should_exit = True
             await serving
         with contextlib.suppress(LedgerError):
             await self.engine.record(e.DaemonStopped(self.engine.parts.clock.now_ns(), why))
+            recovery.keep_snapshot(self.engine, after=LAST_SNAPSHOT_EVENTS)
         if doorless:
             raise DeskError("the API server ended, so the desk stopped: nobody could have halted it")
         if asked:
@@ -154,8 +166,9 @@ class Daemon:
         if ready is not None:
             await ready()
         try:
-            await replay.run(self.engine, until_ns, self._watch)
-            if after is not None:
+            await replay.run(self.engine, until_ns, self._watch, stepped=self.assembly.is_stepped)
+            self._played = True
+            if after is not None and not self.engine.stopping:
                 await after()
         except LedgerError as error:
             self.failed = error.message

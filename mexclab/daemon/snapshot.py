@@ -8,15 +8,19 @@ from decimal import Decimal
 from typing import Any
 
 from mexclab.config import LimitSettings
+from mexclab.daemon import rows
 from mexclab.daemon.chart import Chart
 from mexclab.daemon.tape import Tape
 from mexclab.domain.clock import DAY, HOUR
+from mexclab.domain.desk import Result
 from mexclab.domain.listing import Listing
-from mexclab.domain.market import Side, Symbol
+from mexclab.domain.market import Market, Side, Symbol
 from mexclab.domain.portfolio import Position
 from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.trading import handling
 from mexclab.trading.engine import Engine
-from mexclab.trading.exits import stop_price
+
+SHOWN = 50  # orders of others, and results told in a line, that a picture holds; the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,13 @@ def snapshot(
         "risk": _risk(engine),
         "listings": _listings(engine),
         "positions": [_position(engine, position) for position in desk.portfolio.held],
-        "orders": [_order(order) for order in desk.open_orders()],
-        "results": [_result(engine, result) for result in desk.results],
+        "remainders": _remainders(engine),
+        "orders": [asdict(rows.order_row(order)) for order in desk.open_orders()],
+        "external": [asdict(row) for row in rows.external_rows(desk)][-SHOWN:],
+        "external_count": len(desk.external),
+        "disputed": [asdict(row) for row in rows.dispute_rows(desk)],
+        "reconciliation": _reconciliation(engine),
+        "results": _results(engine),
         "tape": [asdict(line) for line in view.tape.lines],
         "chart": view.chart.shown(shown, _marks(engine, shown)),
     }
@@ -162,71 +171,66 @@ def _listing(engine: Engine, listing: Listing, snipe: Snipe | None) -> dict[str,
         else [],
         "budget": str(snipe.plan.budget_quote) if snipe else None,
         "cap": str(snipe.plan.price_cap) if snipe else None,
+        "exit": asdict(rows.exit_row(snipe.plan.exit)) if snipe else None,
+        "stop": asdict(rows.stop_row(snipe, engine.desk)) if snipe else None,
     }
+
+
+def _rules(engine: Engine, symbol: Symbol) -> Market | None:
+    return engine._markets.get(symbol)
+
+
+def _quote(engine: Engine, symbol: Symbol) -> rows.Quote:
+    book = engine.books.get(symbol)
+    return rows.Quote(book, _rules(engine, symbol), engine.parts.clock.now_ns())
 
 
 def _position(engine: Engine, position: Position) -> dict[str, Any]:
-    desk = engine.desk
-    snipe = next((s for s in desk.live_snipes() if s.plan.symbol == position.symbol), None)
-    book = engine.books.get(position.symbol)
-    price = book.bid if book else None
-    value = position.quantity * price if price is not None else None
-    gain = value - position.cost if value is not None else None
-    entry = desk.entry_price(snipe.snipe_id) if snipe else None
-    targets = [
-        {
-            "price": str(order.price),
-            "share": f"{order.quantity / bought:.2f}" if bought else "0",
-            "filled": order.remaining == 0,
-        }
-        for bought in [
-            sum((o.filled for o in desk.entries(snipe.snipe_id)), Decimal(0)) if snipe else Decimal(0)
-        ]
-        for order in (desk.exits(snipe.snipe_id) if snipe else [])
-        if order.leg.startswith("t")
-    ]
-    return {
-        "symbol": str(position.symbol),
-        "snipe_id": snipe.snipe_id if snipe else None,
-        "quantity": str(position.quantity),
-        "average_cost": f"{position.average_cost:.6g}" if position.average_cost else None,
-        "price": str(price) if price is not None else None,
-        "value": _money(value),
-        "unrealised": _money(gain),
-        "unrealised_fraction": float(gain / position.cost) if gain is not None and position.cost else None,
-        "stop_price": f"{stop_price(snipe, entry):.6g}" if snipe and entry else None,
-        "time_stop_ns": (snipe.entered_ns or 0) + snipe.plan.exit.time_stop_ns if snipe else None,
-        "entered_ns": snipe.entered_ns if snipe else None,
-        "targets": targets,
-    }
+    row = rows.position_row(position, engine.desk, _quote(engine, position.symbol))
+    cents = {"value": _money(_number(row.value)), "unrealised": _money(_number(row.unrealised))}
+    return asdict(row) | cents
 
 
-def _order(order: Any) -> dict[str, Any]:
-    return {
-        "client_id": order.client_id,
-        "symbol": str(order.symbol),
-        "side": str(order.side),
-        "type": str(order.type),
-        "state": str(order.state),
-        "quantity": str(order.quantity),
-        "price": str(order.price),
-        "filled": str(order.filled),
-        "sent_ns": order.sent_ns,
-    }
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
-def _result(engine: Engine, result: Any) -> dict[str, Any]:
+def _remainders(engine: Engine) -> list[dict[str, Any]]:
+    held = [position.symbol for position in engine.desk.portfolio.held]
+    markets = {symbol: market for symbol in held if (market := _rules(engine, symbol)) is not None}
+    now = engine.parts.clock.now_ns()
+    found = handling.remainders(engine.desk, engine.books, markets, now) if held else []
+    return [asdict(rows.remainder_row(each)) for each in found]
+
+
+def _reconciliation(engine: Engine) -> dict[str, Any] | None:
+    row = rows.reconciled_row(engine.desk.reconciled)
+    return asdict(row) if row else None
+
+
+def _results(engine: Engine) -> list[dict[str, Any]]:
+    """All of them, as ever; the newest ones with a line of their post-mortem."""
+    results = engine.desk.results
+    newest = len(results) - SHOWN
+    return [_result(engine, result, told=n >= newest) for n, result in enumerate(results)]
+
+
+def _result(engine: Engine, result: Result, *, told: bool) -> dict[str, Any]:
+    snipe = engine.desk.snipes[result.snipe_id]
     return {
         "symbol": str(result.symbol),
         "snipe_id": result.snipe_id,
         "closed_ns": result.closed_ns,
         "profit": _money(result.profit),
-        "reason": engine.desk.snipes[result.snipe_id].reason,
+        "reason": snipe.reason,
+        "headline": rows.headline(snipe, engine.desk) if told else "",
     }
 
 
 def _marks(engine: Engine, symbol: Symbol | None) -> list[dict[str, Any]]:
-    fills = (fill for order in engine.desk.orders.values() if order.symbol == symbol for fill in order.fills)
+    desk = engine.desk
+    ours = (snipe.snipe_id for snipe in desk.snipes.values() if snipe.plan.symbol == symbol)
+    fills = (fill for snipe_id in ours for order in desk.orders_of(snipe_id) for fill in order.fills)
     return [
         {
             "at_s": fill.at_ns // 1_000_000_000,

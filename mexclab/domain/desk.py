@@ -257,7 +257,7 @@ class Desk:
         if event.to is SnipeState.ARMED:
             changes["armed_by"] = event.by or snipe.armed_by
         elif event.to is SnipeState.PLANNED:
-            changes |= {"planned_ns": event.at_ns, "closed_ns": None, "preflights": ()}
+            changes |= {"planned_ns": event.at_ns, "closed_ns": None, "armed_by": "", "preflights": ()}
         elif event.to is SnipeState.ENTERED:
             changes["entered_ns"] = event.at_ns
         elif event.to.is_over:
@@ -297,6 +297,11 @@ class Desk:
         self._put(self._order(fill.client_id).filled_by(fill))
         self._trades[fill.trade_id] = None
         self.portfolio = self.portfolio.after(fill)
+
+    @property
+    def trade_count(self) -> int:
+        """How many trades have been booked."""
+        return len(self._trades)
 
     def knows_trade(self, trade_id: str) -> bool:
         return trade_id in self._trades

@@ -257,7 +257,7 @@ class OrderCanceled:
 
 @dataclass(frozen=True, slots=True)
 class ReportDisputed:
-    """The venue reported what our books cannot hold. The symbol takes no entry until a person resumes."""
+    """The venue and our books contradict each other. The symbol takes no entry until a person resumes."""
 
     at_ns: int
     client_id: str
@@ -332,6 +332,7 @@ class Reconciled:
     fills_found: int
     unknown_left: int
     external: int
+    differences: tuple[str, ...] = ()  # where balances and positions differ, in sentences
 
 
 @dataclass(frozen=True, slots=True)

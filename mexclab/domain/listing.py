@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from mexclab.domain.market import Symbol
 
 Triple: TypeAlias = tuple[int, int, int]  # (sts, st, tt): status, spot enabled, trading type
+_Row = TypeVar("_Row")
+
+
+class Partial(list[_Row]):
+    """Rows of a source that could not be read in full: what is missing from them may still exist."""
 
 
 @dataclass(frozen=True, slots=True)

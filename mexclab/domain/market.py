@@ -77,6 +77,7 @@ class Market:
     maker_fee: Decimal = Decimal(0)  # fraction of the value
     taker_fee: Decimal = Decimal("0.0005")  # fraction of the value
     market_band: Decimal = Decimal("0.05")  # how far a MARKET order may walk from the touch, as a fraction
+    takes_limits: bool = True  # whether limit orders may rest in its book
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot"):

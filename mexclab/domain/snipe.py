@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
+from mexclab.domain.clock import span
 from mexclab.domain.market import Symbol
 from mexclab.errors import DomainError, IllegalTransition
 
@@ -62,47 +63,169 @@ class Rung:
     gain: Decimal
     share: Decimal
 
+    def __str__(self) -> str:
+        """In percent, as :func:`parse_ladder` reads it: ``12.5:30``."""
+        return f"{_percent(self.gain)}:{_percent(self.share)}"
+
+
+MOST_RUNGS = 6
+MOST_GAIN = Decimal(100)  # a fraction: one hundred times the entry price on top of it
+
 
 @dataclass(frozen=True, slots=True)
 class ExitPlan:
     """A ladder of take-profits, a stop that may only rise, and a time after which everything is sold.
 
+    Attributes:
+        stop_loss: fraction below the average entry price at which everything is sold.
+        time_stop_ns: how long after the first fill everything is sold.
+        trailing: the stop follows this fraction below the highest bid since the entry; None: it does not.
+        break_even_after: gain (fraction) of the bid at which the stop moves to break-even, fees included.
+        version: how many plans of the same snipe had orders before this one. It is part of the names of its
+            rungs' orders, so that another plan neither runs out of tries nor counts what the old one sold.
+
     Raises:
-        DomainError: more than 6 rungs, not ascending, shares above 100 %, a fraction that is none.
+        DomainError: names the value and the rule that it breaks.
     """
 
     ladder: tuple[Rung, ...]
-    stop_loss: Decimal  # fraction below the average entry price
-    time_stop_ns: int  # after the first fill
-    trailing: Decimal | None = None  # the stop follows this fraction below the highest bid since the entry
-    break_even_after: Decimal | None = None  # gain (fraction) at which the stop moves to break-even
+    stop_loss: Decimal
+    time_stop_ns: int
+    trailing: Decimal | None = None
+    break_even_after: Decimal | None = None
+    version: int = 0
 
     def __post_init__(self) -> None:
-        gains = [rung.gain for rung in self.ladder]
-        if not 1 <= len(gains) <= 6:
-            raise DomainError(f"an exit ladder has 1 to 6 rungs, not {len(gains)}", rungs=len(gains))
-        if gains != sorted(set(gains)) or gains[0] <= 0:
-            raise DomainError(f"exit gains must be positive and ascending, not {', '.join(map(str, gains))}")
-        if any(rung.share <= 0 for rung in self.ladder) or sum(rung.share for rung in self.ladder) > 1:
-            raise DomainError("exit shares must be positive and sum to at most 1")
-        if not 0 < self.stop_loss < 1:
-            raise DomainError(f"stop loss {self.stop_loss} is not a fraction between 0 and 1")
+        _check_ladder(self.ladder)
+        _check_fraction("stop loss", self.stop_loss)
+        if self.trailing is not None:
+            _check_fraction("trailing stop", self.trailing)
+        gain = self.break_even_after
+        if gain is not None and not (gain.is_finite() and 0 < gain <= MOST_GAIN):
+            raise DomainError(
+                f"gain for break-even {gain} is not a fraction above 0 and at most {MOST_GAIN}",
+                value=str(gain),
+            )
         if self.time_stop_ns <= 0:
-            raise DomainError("the time stop must be after the entry")
+            raise DomainError(f"the time stop must be after the entry, not {self.time_stop_ns} ns after it")
+        if not 0 <= self.version <= 999:
+            raise DomainError(f"exit plan {self.version} of one snipe: 0 to 999 are allowed")
+
+    @classmethod
+    def preset(
+        cls,
+        name: str,
+        stop_loss: Decimal,
+        time_stop_ns: int,
+        *,
+        trailing: Decimal | None = None,
+        break_even_after: Decimal | None = None,
+    ) -> ExitPlan:
+        """A plan whose ladder is one of :data:`LADDERS`, or is written out (:func:`parse_ladder`).
+
+        Raises:
+            DomainError: no ladder has that name, or a value breaks a rule.
+        """
+        return cls(ladder_of(name), stop_loss, time_stop_ns, trailing, break_even_after)
+
+    def __str__(self) -> str:
+        """For people: the ladder in percent, the stops, the time."""
+        parts = [f"ladder {written_ladder(self.ladder)}", f"stop {_percent(self.stop_loss)} %"]
+        if self.trailing is not None:
+            parts.append(f"trailing {_percent(self.trailing)} %")
+        if self.break_even_after is not None:
+            parts.append(f"break-even after {_percent(self.break_even_after)} %")
+        return ", ".join([*parts, f"time {span(self.time_stop_ns)}"])
 
 
-def _ladder(gains: str, shares: str) -> tuple[Rung, ...]:
-    pairs = zip(gains.split(), shares.split(), strict=True)
-    return tuple(Rung(Decimal(gain) / 100, Decimal(share) / 100) for gain, share in pairs)
+def _check_ladder(ladder: tuple[Rung, ...]) -> None:
+    if not 1 <= len(ladder) <= MOST_RUNGS:
+        raise DomainError(f"an exit ladder has 1 to 6 rungs, not {len(ladder)}", rungs=len(ladder))
+    before = Decimal(0)
+    for number, rung in enumerate(ladder, start=1):
+        name = f"rung {number} of the exit ladder"
+        if not (rung.gain.is_finite() and rung.share.is_finite()):
+            raise DomainError(f"{name}: {rung.gain} and {rung.share} are not two numbers")
+        if rung.gain <= before:
+            after = f"above the {_percent(before)} % before it" if before else "positive"
+            raise DomainError(
+                f"{name}: gains are positive and ascending; {_percent(rung.gain)} % is not {after}"
+            )
+        if rung.gain > MOST_GAIN:
+            raise DomainError(f"{name}: a gain of {_percent(rung.gain)} % is above {_percent(MOST_GAIN)} %")
+        if rung.share <= 0:
+            raise DomainError(f"{name}: its share must be positive, not {_percent(rung.share)} %")
+        before = rung.gain
+    total = sum((rung.share for rung in ladder), Decimal(0))
+    if total > 1:
+        raise DomainError(f"exit shares must sum to at most 1 (100 %), not to {_percent(total)} %")
+
+
+def _check_fraction(name: str, value: Decimal) -> None:
+    if not value.is_finite() or not 0 < value < 1:
+        raise DomainError(f"{name} {value} is not a fraction between 0 and 1", value=str(value))
+
+
+def _percent(fraction: Decimal) -> str:
+    if fraction.adjusted() > 20:  # nobody's percentage; written out it would fill pages
+        return f"{fraction} times 100"
+    percent = (fraction * 100).normalize()
+    return str(percent) if percent.adjusted() < -20 else f"{percent:f}"
+
+
+def parse_ladder(text: str) -> tuple[Rung, ...]:
+    """Read rungs written as gain:share in percent, the lowest first: ``5:25 12:35 20:25 35:15``.
+
+    Blanks or commas part the rungs; a percent sign after a number is allowed.
+
+    Raises:
+        DomainError: the text is no ladder; says which part of it and why.
+    """
+    rungs = []
+    for word in text.replace(",", " ").split():
+        parts = [part.removesuffix("%") for part in word.split(":")]
+        try:
+            gain, share = (Decimal(part) / 100 for part in parts)
+        except (ValueError, ArithmeticError):
+            raise DomainError(
+                f"{word[:40]!r} is no rung of an exit ladder; write gain:share in percent: 5:25 12:35",
+                text=text,
+            ) from None
+        rungs.append(Rung(gain, share))
+    _check_ladder(tuple(rungs))
+    return tuple(rungs)
+
+
+def written_ladder(ladder: tuple[Rung, ...]) -> str:
+    """The text that :func:`parse_ladder` reads back as the same ladder."""
+    return " ".join(map(str, ladder))
 
 
 LADDERS: Mapping[str, tuple[Rung, ...]] = MappingProxyType(
     {
-        "conservative": _ladder("3 7 12", "30 40 30"),
-        "balanced": _ladder("5 12 20 35", "25 35 25 15"),
-        "aggressive": _ladder("8 18 35 60", "20 30 30 20"),
+        "conservative": parse_ladder("3:30 7:40 12:30"),
+        "balanced": parse_ladder("5:25 12:35 20:25 35:15"),
+        "aggressive": parse_ladder("8:20 18:30 35:30 60:20"),
     }
 )
+
+
+def ladder_of(text: str) -> tuple[Rung, ...]:
+    """The ladder that a preset's name or a text of rungs stands for.
+
+    Raises:
+        DomainError: it is neither.
+    """
+    known = LADDERS.get(text.strip().lower())
+    if known is not None:
+        return known
+    if ":" not in text:
+        raise DomainError(
+            f"no exit ladder is called {text!r}; there are {', '.join(LADDERS)}, "
+            "or write your own in percent, such as 5:25 12:35 20:25 35:15",
+            text=text,
+        )
+    return parse_ladder(text)
 
 
 @dataclass(frozen=True, slots=True)

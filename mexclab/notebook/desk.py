@@ -32,6 +32,8 @@ __all__ = [
     "Stream",
 ]
 
+LONG_S = 60.0  # for answers that the venue or a long history has to be asked for
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
@@ -134,7 +136,62 @@ class DeskClient:
 
     def preflight(self, symbol: str | None = None) -> PreflightReport:
         """Whether the venue would take an order of ours; with a symbol, of that pair. Nothing is traded."""
-        return PreflightReport.of(self._ask("GET", "/preflight", {"symbol": symbol}, patience_s=60.0))
+        return PreflightReport.of(self._ask("GET", "/preflight", {"symbol": symbol}, patience_s=LONG_S))
+
+    def orders(
+        self, *, state: str = "all", snipe: str | None = None, symbol: str | None = None, limit: int = 100
+    ) -> dict[str, Any]:
+        """Orders, the newest first: ``orders``, ``more``, ``external`` (those of others) and ``disputed``.
+
+        Args:
+            state: ``open``, ``unknown``, ``all``, or a state such as ``FILLED``.
+        """
+        query = {"state": state, "snipe": snipe, "symbol": symbol, "limit": limit}
+        return self._ask("GET", "/orders", query)
+
+    def order(self, client_id: str) -> dict[str, Any]:
+        """One order: ``order``, its ``fills``, and its ``history`` in the ledger.
+
+        Raises:
+            DeskError: there is none of that id.
+        """
+        return self._ask("GET", f"/orders/{quote(client_id, safe='')}")
+
+    def snipes(self, *, state: str = "all", limit: int = 100) -> dict[str, Any]:
+        """Snipes (``live``, ``over`` or ``all``), the one that opens last first: ``snipes``, ``more``."""
+        return self._ask("GET", "/snipes", {"state": state, "limit": limit})
+
+    def snipe(self, snipe_id: str) -> dict[str, Any]:
+        """One snipe: plan and exit plan, stop in force, checks, orders, post-mortem, history.
+
+        Raises:
+            DeskError: there is none of that id.
+        """
+        return self._ask("GET", _of(snipe_id), patience_s=LONG_S)
+
+    def positions(self) -> dict[str, Any]:
+        """``positions``: what is held and what it is worth; ``remainders``: what is too little to sell."""
+        return self._ask("GET", "/positions", patience_s=LONG_S)
+
+    def reconciliation(self) -> dict[str, Any]:
+        """What the last comparison of the ledger with the venue found, and what is open now."""
+        return self._ask("GET", "/reconciliation")
+
+    def post_mortems(self, *, limit: int = 50) -> dict[str, Any]:
+        """What became of each snipe that fired or is over: ``post_mortems``, ``more``."""
+        return self._ask("GET", "/post-mortems", {"limit": limit}, patience_s=LONG_S)
+
+    def post_mortem(self, snipe_id: str) -> dict[str, Any]:
+        """What became of one snipe: phases, prices, money.
+
+        Raises:
+            DeskError: there is none of that id.
+        """
+        return self._ask("GET", f"/post-mortems/{quote(snipe_id, safe='')}", patience_s=LONG_S)
+
+    def strategy(self) -> dict[str, Any]:
+        """The strategy in force: name, parameters, ranges, and who set it when."""
+        return self._ask("GET", "/strategy")
 
     def stream(self, symbol: str | None = None) -> Stream:
         """Pictures of the desk as they are made; see :class:`Stream`."""
@@ -160,13 +217,62 @@ class DeskClient:
         Raises:
             DeskError: the daemon refuses; the sentence names every broken limit.
         """
-        return self._command(f"/snipes/{quote(snipe_id, safe='')}/arm", {})
+        return self._command(_of(snipe_id, "arm"), {})
 
     def disarm(self, snipe_id: str) -> Answer:
         """Take that permission back."""
-        return self._command(f"/snipes/{quote(snipe_id, safe='')}/disarm", {})
+        return self._command(_of(snipe_id, "disarm"), {})
 
-    def _command(self, path: str, body: Mapping[str, str]) -> Answer:
+    def abort(self, snipe_id: str, why: str) -> Answer:
+        """Give a snipe up that has bought nothing yet, and say why.
+
+        Raises:
+            DeskError: there is no such snipe, or it is past that; the sentence names both states.
+        """
+        return self._command(_of(snipe_id, "abort"), {"why": why})
+
+    def flatten_snipe(self, snipe_id: str, why: str) -> Answer:
+        """Sell what this snipe holds, in bounded orders, and say why."""
+        return self._command(_of(snipe_id, "flatten"), {"why": why})
+
+    def replace_exit(self, snipe_id: str, why: str, **wish: str | int) -> Answer:
+        """Give a snipe another exit plan, and say why; what is not named stays as it is.
+
+        Args:
+            wish: any of ``preset``, ``ladder`` (GAIN:SHARE in percent), ``stop_loss``, ``trailing``,
+                ``break_even_after`` (fractions, as text) and ``time_stop_s``.
+
+        Raises:
+            DeskError: that makes no exit plan, or the snipe is past it.
+        """
+        return self._command(_of(snipe_id, "exit"), {**wish, "why": why})
+
+    def sweep(self, why: str) -> Answer:
+        """Sell what was left over where it has become large enough, and say why."""
+        return self._command("/sweep", {"why": why})
+
+    def reconcile(self) -> dict[str, Any]:
+        """Compare the ledger with the venue now; what that found, as ``reconciliation`` gives it.
+
+        Raises:
+            DeskError: the venue does not answer.
+        """
+        return self._ask("POST", "/reconcile", patience_s=LONG_S)
+
+    def tune(self, parameters: Mapping[str, Any], why: str, *, strategy: str = "") -> Answer:
+        """Put other parameters in force for plans from now on, and say why.
+
+        Raises:
+            DeskError: names every parameter that cannot be used; nothing was changed.
+        """
+        wish = {"parameters": dict(parameters), "strategy": strategy, "why": why}
+        return self._command("/strategy", wish)
+
+    def reset_strategy(self, why: str) -> Answer:
+        """Give the strategy back to the settings, and say why."""
+        return self._command("/strategy/reset", {"why": why})
+
+    def _command(self, path: str, body: Mapping[str, Any]) -> Answer:
         said = self._ask("POST", path, body={**body, "by": self._by})
         return Answer(int(said["seq"]), bool(said["halted"]), str(said["message"]))
 
@@ -175,7 +281,7 @@ class DeskClient:
         method: str,
         path: str,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
         accept: tuple[int, ...] = (200,),
         patience_s: float | None = None,
     ) -> dict[str, Any]:
@@ -197,6 +303,11 @@ class DeskClient:
         if response.status_code not in accept:
             raise _refusal(address, response)
         return _parsed(address, response)
+
+
+def _of(snipe_id: str, act: str = "") -> str:
+    path = f"/snipes/{quote(snipe_id, safe='')}"
+    return f"{path}/{act}" if act else path
 
 
 def _parsed(address: Address, response: httpx.Response) -> dict[str, Any]:

@@ -18,10 +18,20 @@ BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, INK = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c959f", "#212529",
 )  # fmt: skip
 PHASES = (
-    "first seen", "signal", "planned", "retimed", "armed", "scheduled", "fired", "acknowledged", "first fill",
-    "leaving", "exit", "closed", "aborted", "missed",
+    "first seen", "signal", "planned", "retimed", "preflight", "armed", "loaded", "scheduled", "fired",
+    "written", "acknowledged", "first fill", "leaving", "exit", "closed", "aborted", "missed",
 )  # fmt: skip
-_PHASE_COLOURS = (GREY, SKY, BLUE, PINK, ORANGE, INK, RED, GREEN, GREEN, PINK, ORANGE, INK, RED, RED)
+_PHASE_LOOKS = (  # a colour that comes twice comes in another shape
+    (GREY, "circle"), (SKY, "circle"), (BLUE, "circle"), (PINK, "circle"), (GREY, "square"),
+    (ORANGE, "circle"), (SKY, "triangle-up"), (INK, "line-ns-open"), (RED, "circle"), (BLUE, "diamond"),
+    (GREEN, "circle"), (GREEN, "star"), (PINK, "square"), (ORANGE, "square"), (INK, "x"), (RED, "x"),
+    (PINK, "x"),
+)  # fmt: skip
+SHOT_PHASES = ("scheduled", "released", "written", "acknowledged", "refused", "first fill")
+_SHOT_LOOKS = (
+    (INK, "line-ns-open"), (ORANGE, "circle"), (BLUE, "diamond"), (GREEN, "circle"), (RED, "x"),
+    (PINK, "star"),
+)  # fmt: skip
 _FIRST_S = 1e-4  # where a logarithmic axis of time begins
 
 
@@ -95,14 +105,14 @@ def timeline(phases: pl.DataFrame) -> go.Figure:
         subplot_titles=("before the opening", "after the opening"),
     )  # fmt: skip
     kinds = phases.with_columns(kind=pl.col("phase").str.replace(r"^exit .*", "exit"))
-    for name, colour in zip(PHASES, _PHASE_COLOURS, strict=True):
+    for name, look in zip(PHASES, _PHASE_LOOKS, strict=True):
         rows = kinds.filter(pl.col("kind") == name)
         shown = True
         for column, part in enumerate(
             (rows.filter(pl.col("since_open_s") < 0), rows.filter(pl.col("since_open_s") >= 0)), start=1
         ):
             if part.height:
-                figure.add_scatter(**_dots(part, name, colour), showlegend=shown, row=1, col=column)
+                figure.add_scatter(**_dots(part, name, look), showlegend=shown, row=1, col=column)
                 shown = False
     ticks = {"tickvals": [1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36_000, 86_400, 864_000]}
     ticks["ticktext"] = [
@@ -127,15 +137,15 @@ def timeline(phases: pl.DataFrame) -> go.Figure:
     return figure
 
 
-def _dots(part: pl.DataFrame, name: str, colour: str) -> dict[str, object]:
-    over = name in ("closed", "aborted", "missed")
+def _dots(part: pl.DataFrame, name: str, look: tuple[str, str]) -> dict[str, object]:
+    colour, symbol = look
     return {
         "x": part["since_open_s"].abs().clip(lower_bound=_FIRST_S),
         "y": part["symbol"].to_list(),
         "name": name,
         "legendgroup": name,
         "mode": "markers",
-        "marker": {"color": colour, "size": 9, "symbol": "x" if over else "circle"},
+        "marker": {"color": colour, "size": 9, "symbol": symbol},
         "text": part["detail"].to_list(),
         "hovertemplate": f"%{{y}}<br>{name}: %{{text}}<extra></extra>",
     }
@@ -154,4 +164,74 @@ def profits(table: pl.DataFrame) -> go.Figure:
     figure.add_scatter(x=names, y=table["profit"].cum_sum(), mode="lines+markers", line_color=INK, name="sum")
     figure.update_layout(template=TEMPLATE, title="Profit after fees", height=340)
     figure.update_yaxes(title_text="quote units", zeroline=True, zerolinecolor=INK)
+    return figure
+
+
+def anatomy(shots: pl.DataFrame) -> go.Figure:
+    """Every attempt as a line of its phases: how it left, and when it was answered around the opening.
+
+    Args:
+        shots: symbol, snipe_id, attempt, phase, since_open_ms, detail; a row per phase of an attempt.
+    """
+    if not shots.height:
+        return _nothing("No shot has left yet: nothing to take apart.")
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.38, 0.62],
+        subplot_titles=("how it left", "around the opening"),
+    )  # fmt: skip
+    several = shots["snipe_id"].n_unique() < shots.select("snipe_id", "attempt").n_unique()
+    whose = "symbol" if shots["symbol"].n_unique() == shots["snipe_id"].n_unique() else "snipe_id"
+    name = pl.format("{} #{}", whose, "attempt") if several else pl.col(whose)
+    told = shots.with_columns(row=name)
+    start = pl.col("since_open_ms").filter(pl.col("phase") == "scheduled").first().over("snipe_id", "attempt")
+    leaving = told.with_columns(ms=pl.col("since_open_ms") - start).drop_nulls("ms")
+    leaving = leaving.filter(pl.col("phase").is_in(SHOT_PHASES[:3]))
+    for column, part in enumerate((leaving, told.with_columns(ms=pl.col("since_open_ms"))), start=1):
+        _spans(figure, part, column)
+        for phase, look in zip(SHOT_PHASES, _SHOT_LOOKS, strict=True):
+            dots = part.filter(pl.col("phase") == phase)
+            if dots.height:
+                figure.add_scatter(**_shot_dots(dots, phase, look), showlegend=column == 2, row=1, col=column)
+    rows = list(dict.fromkeys(told["row"]))
+    figure.add_vline(x=0, line={"color": GREY, "dash": "dot", "width": 1}, row=1, col=2)
+    figure.update_xaxes(title_text="ms after its schedule", ticksuffix=" ms", row=1, col=1)
+    figure.update_xaxes(title_text="ms since the opening (0: dotted)", ticksuffix=" ms", row=1, col=2)
+    figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True)
+    legend = {"y": 0, "yref": "container", "yanchor": "bottom"}  # at any height below the axis' title
+    figure.update_layout(template=TEMPLATE, height=220 + 30 * len(rows), legend=legend)
+    figure.update_layout(title="Anatomy of each shot", margin_b=100)
+    return figure
+
+
+def _spans(figure: go.Figure, part: pl.DataFrame, column: int) -> None:
+    """A thin line behind the dots of each attempt, from its first phase to its last."""
+    ends = part.group_by("row", maintain_order=True).agg(low=pl.col("ms").min(), high=pl.col("ms").max())
+    x = [value for row in ends.rows(named=True) for value in (row["low"], row["high"], None)]
+    y = [value for row in ends.rows(named=True) for value in (row["row"], row["row"], None)]
+    line = {"color": GREY, "width": 3}
+    look = {"mode": "lines", "line": line, "hoverinfo": "skip", "showlegend": False, "opacity": 0.4}
+    figure.add_scatter(x=x, y=y, **look, row=1, col=column)
+
+
+def _shot_dots(dots: pl.DataFrame, phase: str, look: tuple[str, str]) -> dict[str, object]:
+    colour, symbol = look
+    return {
+        "x": dots["ms"],
+        "y": dots["row"].to_list(),
+        "name": phase,
+        "legendgroup": phase,
+        "mode": "markers",
+        "marker": {"color": colour, "size": 10, "symbol": symbol, "line": {"color": colour, "width": 2}},
+        "text": dots["detail"].to_list(),
+        "hovertemplate": f"%{{y}}<br>{phase}: %{{x:.3f}} ms<br>%{{text}}<extra></extra>",
+    }
+
+
+def _nothing(sentence: str) -> go.Figure:
+    """A figure that says why it is empty."""
+    figure = go.Figure()
+    figure.add_annotation(text=sentence, showarrow=False, font={"size": 14, "color": GREY})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.update_layout(template=TEMPLATE, height=160, margin={"t": 20, "b": 20})
     return figure

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from typing import Any
 
 from mexclab.domain.clock import span, written
 from mexclab.notebook.desk import Snapshot
@@ -31,4 +32,22 @@ def _lines(shot: Snapshot) -> Iterator[str]:
             yield f"{row['state']:<9} {row['symbol']} ({row['snipe_id']}) opens in {opens}, cap {row['cap']}"
     for held in body["positions"]:
         gain = f"{Decimal(held['unrealised']):+.2f}" if held["unrealised"] is not None else "unknown"
-        yield f"HELD      {held['symbol']} {held['quantity']} at {held['average_cost']}, profit {gain}"
+        stop = f", stop {held['stop_price']}" if held.get("stop_price") else ""
+        yield f"HELD      {held['symbol']} {held['quantity']} at {held['average_cost']}, profit {gain}{stop}"
+    yield from _books(body)
+
+
+def _books(body: Mapping[str, Any]) -> Iterator[str]:
+    """What is not as it should be in the books; nothing when all is."""
+    for order in body["orders"]:
+        if order["state"] == "UNKNOWN":
+            yield f"UNKNOWN   {order['client_id']}: {order['why']}; asked for until the venue tells"
+    for dispute in body.get("disputed", ()):
+        yield f"DISPUTED  {dispute['symbol']}: {dispute['why']}; no entry until a person resumes"
+    last = body.get("reconciliation") or {"differences": ()}
+    for sentence in last["differences"]:
+        yield f"DIFFERS   {sentence} (compared {written(last['at_ns'])})"
+    for rest in body.get("remainders", ()):
+        yield f"LEFT OVER {rest['symbol']} {rest['quantity']}: {rest['why']}"
+    if body.get("external_count"):
+        yield f"OTHERS    {body['external_count']} orders on the account are not ours; they are not touched"

@@ -3,16 +3,105 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal, Self
 
-from mexclab.config import SnipeSettings
+from pydantic import Field, field_validator, model_validator
+
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.market import Market, Side
 from mexclab.domain.signal import Signal
-from mexclab.domain.snipe import LADDERS, ExitPlan, Plan
+from mexclab.domain.snipe import LADDERS, ExitPlan, Plan, parse_ladder
+from mexclab.errors import DomainError
+from mexclab.strategies.parameters import Exact, Parameters
+
+
+class OpeningParameters(Parameters):
+    """What can be told to an opening snipe. On a desk the defaults are those of the ``snipe`` settings.
+
+    The ladder is one of the presets or one of your own, never both: the other one is None.
+    """
+
+    budget_quote: Exact = Field(
+        default=Decimal(50), gt=0, le=Decimal(10**9), description="money for one snipe, in the quote asset"
+    )
+    cap_multiple: Exact = Field(
+        default=Decimal("3.0"), ge=1, le=100, description="highest entry price, times the reference price"
+    )
+    deadline_s: int = Field(
+        default=20, ge=1, le=3600, description="seconds after the opening to give up the entry"
+    )
+    attempts: int = Field(default=6, ge=1, le=50, description="entry orders sent at most")
+    attempt_spacing_ms: int = Field(
+        default=250, ge=10, le=60_000, description="milliseconds between two entry attempts"
+    )
+    exit_preset: Literal["conservative", "balanced", "aggressive"] | None = Field(
+        default="balanced", description="ladder by which the position is sold; none: the one in ladder"
+    )
+    ladder: str | None = Field(
+        default=None,
+        description="a ladder of your own, gain %:share % each, such as 5:25 12:35; none: the preset",
+    )
+    stop_loss: Exact = Field(
+        default=Decimal("0.15"),
+        gt=0,
+        lt=1,
+        description="fall from the entry price that sells all, as a fraction",
+    )
+    time_stop_s: int = Field(
+        default=1800, ge=1, le=604_800, description="seconds after the entry that sell all"
+    )
+    trailing_stop: Exact | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="fall from the highest bid since the entry that sells all, as a fraction",
+    )
+    break_even_after: Exact | None = Field(
+        default=None, gt=0, le=100, description="gain after which the stop moves to break-even, as a fraction"
+    )
+    book_slippage: Exact | None = Field(
+        default=Decimal("0.10"),
+        ge=0,
+        le=10,
+        description="once a book is seen, how far above its best ask an entry may pay, as a fraction; "
+        "none: up to the cap",
+    )
+
+    @field_validator("ladder")
+    @classmethod
+    def _is_a_ladder(cls, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                parse_ladder(text)
+            except DomainError as wrong:
+                raise ValueError(wrong.message) from None
+        return text
+
+    @model_validator(mode="after")
+    def _is_one_exit(self) -> Self:
+        if (self.exit_preset is None) == (self.ladder is None):
+            raise ValueError("one of exit_preset and ladder must be given, and the other be none")
+        try:
+            self.exit_plan()
+        except DomainError as wrong:
+            raise ValueError(wrong.message) from None
+        return self
+
+    def exit_plan(self) -> ExitPlan:
+        """How a position is left."""
+        return ExitPlan(
+            ladder=LADDERS[self.exit_preset]
+            if self.exit_preset is not None
+            else parse_ladder(self.ladder or ""),
+            stop_loss=self.stop_loss,
+            time_stop_ns=self.time_stop_s * SECOND,
+            trailing=self.trailing_stop,
+            break_even_after=self.break_even_after,
+        )
 
 
 class OpeningSnipe:
-    """One plan per signal: the budget and the exit of the settings, the cap from the reference price.
+    """One plan per signal: the budget and the exit of its parameters, the cap from the reference price.
 
     The cap is ``cap_multiple`` times the venue's indicative price before the opening. On listing day
     the first price is a placeholder that nobody can buy at (the median high is 2.9 times it), so the
@@ -20,15 +109,14 @@ class OpeningSnipe:
     """
 
     name = "opening_snipe"
+    Parameters = OpeningParameters
 
-    def __init__(self, settings: SnipeSettings) -> None:
-        self._settings = settings
-        self._exit = ExitPlan(
-            LADDERS[settings.exit_preset], settings.stop_loss, int(settings.time_stop_s * SECOND)
-        )
+    def __init__(self, parameters: OpeningParameters) -> None:
+        self.parameters = parameters
+        self._exit = parameters.exit_plan()
 
     def plan(self, signal: Signal, market: Market, reference_price: Decimal) -> Plan:
-        chosen = self._settings
+        chosen = self.parameters
         return Plan(
             snipe_id=signal.signal_id,
             signal_id=signal.signal_id,
@@ -36,9 +124,10 @@ class OpeningSnipe:
             budget_quote=chosen.budget_quote,
             price_cap=market.limit_price(reference_price * chosen.cap_multiple, Side.BUY),
             not_before_ns=signal.open_ns,
-            deadline_ns=signal.open_ns + int(chosen.deadline_s * SECOND),
+            deadline_ns=signal.open_ns + chosen.deadline_s * SECOND,
             exit=self._exit,
             probability=signal.probability,
             attempts=chosen.attempts,
-            spacing_ns=int(chosen.attempt_spacing_ms * MILLISECOND),
+            spacing_ns=chosen.attempt_spacing_ms * MILLISECOND,
+            book_slippage=chosen.book_slippage,
         )

@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mexclab.config import LimitSettings
+from mexclab.config import LimitSettings, OrderSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.market import Book, Market, Side, Symbol
+from mexclab.domain.market import Book, Market, Side, Symbol, Trade
 from mexclab.domain.order import Order, OrderState
 from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, TradeSeen
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.ports import Bus, Clock, Exchange, Feed, Ledger, Strategy, Venue
-from mexclab.trading import entries, execution, exits, leaving, planning, shots, truth
+from mexclab.trading import entries, execution, exits, leaving, planning, shots, stopping
+from mexclab.trading.questions import CLOCK_POLL_NS, Questions
 from mexclab.trading.radar import Radar
-
-CLOCK_POLL_NS = 20 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ class Rules:
     """What an engine goes by."""
 
     limits: LimitSettings
+    orders: OrderSettings = field(default_factory=OrderSettings)
     poll_ns: int = 30 * SECOND
     auto_arm: bool = False
     quote_asset: str = "USDT"
@@ -67,6 +67,7 @@ class Engine:
         self.balances: Balances | None = None  # as of the last check
         self.clock_reading: ClockReading | None = None
         self.seq = 0
+        self.kept_seq = 0  # up to where a snapshot of the desk is kept
         self.gate = asyncio.Lock()
         # how often a halt was asked for; a resume that began before the last one does not undo it
         self.halts = 0
@@ -74,8 +75,14 @@ class Engine:
         self._markets: dict[Symbol, Market] = {}
         self._first_seen: set[Symbol] = set()
         self.shots: dict[str, int] = {}  # client id -> the instant it may leave
-        self._poll_at = self._clock_at = self._settle_at = 0
+        self.stopping = False  # told to stop: nothing new is entered, and what is loaded stays here
+        self.questions = Questions(self)
         self.compared_ns = 0  # when all open orders were last compared with the venue
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it was told to stop, and nothing is on its way any more."""
+        return self.stopping and stopping.is_at_rest(self)
 
     # -- the pen ---------------------------------------------------------------------------------
 
@@ -107,12 +114,22 @@ class Engine:
             for happening in happenings:
                 if isinstance(happening, BookSeen):
                     await self._see(happening.book)
-                elif not isinstance(happening, TradeSeen):
+                elif isinstance(happening, TradeSeen):
+                    await self._witness(happening.trade)
+                else:
                     touched |= await self.book(execution.events_of(happening, self.desk))
             await self.act(touched)
             if touched:
-                soon = self.parts.clock.now_ns() + execution.pause_ns(self.desk)
-                self._settle_at = min(self._settle_at, soon)
+                pause = execution.pause_ns(self.desk, self.rules.orders)
+                self.questions.hasten(self.parts.clock.now_ns() + pause)
+
+    async def see(self, book: Book) -> None:
+        """Take in a book that was asked for, unless a newer one is known, and act on it."""
+        async with self.gate:
+            known = self.books.get(book.symbol)
+            if known is None or known.at_ns < book.at_ns:
+                await self._see(book)
+                await self.act(set())
 
     async def book(self, news: Sequence[e.Event]) -> set[str]:
         """Write what the venue told; the snipes that it touches.
@@ -161,31 +178,28 @@ class Engine:
                     seen = e.FirstBookSeen(book.at_ns, snipe.snipe_id, book.symbol, book.bid, book.ask)
                     await self.record(seen)
 
+    async def _witness(self, trade: Trade) -> None:
+        """Write down the first public trade of each snipe's opening: what its price is held against."""
+        for snipe in self.desk.live_snipes():
+            plan = snipe.plan
+            is_first = plan.symbol == trade.symbol and snipe.snipe_id not in self.desk.first_trades
+            if is_first and trade.at_ns >= plan.not_before_ns:
+                price, quantity = trade.price, trade.quantity
+                at_ns = trade.at_ns
+                await self.record(e.FirstTradeSeen(at_ns, snipe.snipe_id, plan.symbol, price, quantity))
+
     async def on_time(self) -> None:
-        """Do what the clock has made due. Shots first; what asks the venue waits outside the gate."""
+        """Do what the clock has made due; questions are ``questions``' business."""
         now = self.parts.clock.now_ns()
         async with self.gate:
-            for client_id in [c for c, release in self.shots.items() if release <= now]:
+            for client_id in [c for c, leaves_ns in self.shots.items() if leaves_ns <= now]:
                 await shots.release(self, client_id)
             await self.act(set())
-        if now < entries.still_until_ns(self.desk, now):
-            return
-        if now >= self._clock_at:
-            await self.read_clock(now)
-        if now >= self._settle_at:
-            await truth.settle_due(self, now)
-            self._settle_at = now + execution.pause_ns(self.desk)
-        if now >= self._poll_at:
-            self._poll_at = now + self.rules.poll_ns
-            await planning.look(self, now)
 
     def due_ns(self) -> int:
-        """When ``on_time`` is next needed."""
+        """When ``on_time`` or a question is next due."""
         now = self.parts.clock.now_ns()
-        still, asked = entries.still_until_ns(self.desk, now), [self._poll_at, self._clock_at]
-        if next(self.desk.open_orders(), None) is not None:
-            asked.append(self._settle_at)
-        due = [*self.shots.values(), *(max(at, still) for at in asked)]
+        due = [*self.shots.values(), self.questions.due_ns(now)]
         for snipe in self.desk.live_snipes():
             at = entries.due_ns(snipe, self.desk, now)
             if at is not None:
@@ -203,6 +217,9 @@ class Engine:
                 await self.record(e.SnipeMoved(now, snipe_id, SnipeState.ENTERED, "late_fill", why))
                 self.parts.feed.watch(snipe.plan.symbol)
         for snipe in self.desk.live_snipes():
+            if snipe.snipe_id in touched:
+                await planning.give_way(self, snipe.snipe_id)
+                snipe = self.desk.snipes[snipe.snipe_id]
             if snipe.state.is_waiting:
                 await shots.wait(self, snipe)
             elif snipe.state is SnipeState.FIRING:
@@ -249,8 +266,8 @@ class Engine:
         """Take a loaded shot out before it leaves; False when it has left already."""
         return self.shots.pop(client_id, None) is not None
 
-    async def read_clock(self, now: int) -> None:
-        self._clock_at = now + CLOCK_POLL_NS
+    async def read_clock(self) -> None:
+        self.questions.clock_ns = self.parts.clock.now_ns() + CLOCK_POLL_NS
         # without an answer the old reading grows old, and the limits refuse entries when it is too old
         with contextlib.suppress(VenueUnavailable):
             self.clock_reading = await self.parts.venue.clock_reading()

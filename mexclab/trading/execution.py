@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
+from mexclab.config import OrderSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
@@ -23,11 +24,7 @@ from mexclab.domain.reports import (
 )
 
 RECV_WINDOW_NS = 5 * SECOND  # the venue takes no request that is older than this (MEXC spot v3, recvWindow)
-SETTLE_GRACE_NS = 2 * SECOND  # on top of it, for a venue that is slow to show what it took
-IN_FLIGHT_NS = 5 * SECOND  # an answer may take this long before the venue is asked
-UNKNOWN_POLL_NS = SECOND  # how often an order of unknown fate is asked for
 END_NS = SECOND  # an order that cannot rest has ended when it is taken; its end is told by then, or asked for
-OPEN_POLL_NS = 60 * SECOND  # how often every open order is compared with the venue
 
 _S = OrderState
 _UNSETTLED = (_S.SENT, _S.CANCEL_SENT, _S.UNKNOWN)
@@ -61,14 +58,24 @@ def events_of(report: Report | Notice, desk: Desk) -> list[e.Event]:
             return []
 
 
-def is_overdue(order: Order, now_ns: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The venue's word on one order (None: it says there is none) and its trades, and when it was asked."""
+
+    found: VenueOrder | None
+    fills: tuple[Fill, ...]
+    asked_ns: int
+
+
+def is_overdue(order: Order, now_ns: int, waits: OrderSettings) -> bool:
     """Whether an answer that should have come has not: the venue is then asked."""
+    in_flight_ns = waits.in_flight_s * SECOND
     if order.state is _S.UNKNOWN:
         return True
     if order.state is _S.SENT:
-        return now_ns > (order.sent_ns or order.decided_ns) + IN_FLIGHT_NS
+        return now_ns > (order.sent_ns or order.decided_ns) + in_flight_ns
     if order.state is _S.CANCEL_SENT or order.awaits_fills:
-        return now_ns > max(order.cancel_ns or 0, order.sent_ns or 0) + IN_FLIGHT_NS
+        return now_ns > max(order.cancel_ns or 0, order.sent_ns or 0) + in_flight_ns
     if _hangs(order):
         return now_ns > (order.acked_ns or order.sent_ns or order.decided_ns) + END_NS
     return False
@@ -79,29 +86,25 @@ def _hangs(order: Order) -> bool:
     return order.state in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and order.type not in _RESTS
 
 
-def pause_ns(desk: Desk) -> int:
+def pause_ns(desk: Desk, waits: OrderSettings) -> int:
     """How long until open orders are looked through again for those whose answer is overdue."""
     hurry = any(o.state in _UNSETTLED or o.awaits_fills or _hangs(o) for o in desk.open_orders())
-    return UNKNOWN_POLL_NS if hurry else IN_FLIGHT_NS
+    return (waits.unknown_poll_s if hurry else waits.in_flight_s) * SECOND
 
 
-def settle(
-    order: Order, venue: VenueOrder | None, fills: Sequence[Fill], desk: Desk, now_ns: int
-) -> list[e.Event]:
+def settle(order: Order, answer: Answer, desk: Desk, now_ns: int, waits: OrderSettings) -> list[e.Event]:
     """What the venue's own answer makes of an order that is live or of unknown fate.
 
-    Args:
-        venue: the venue's word; None means that it says the order does not exist.
-        fills: the venue's trades of this order.
-
-    An order that the venue does not know is given up only once its request can no longer be taken:
-    after the receive window and a grace. Before that, None is no verdict.
+    An order that the venue does not know is given up only if it was asked for when its request could no
+    longer be taken: after the receive window and a grace. Before that, "there is none" is no verdict.
     """
+    venue, fills = answer.found, answer.fills
     found = [e.OrderFilled(now_ns, fill) for fill in fills if not desk.knows_trade(fill.trade_id)]
     events: list[e.Event] = list(found)
     if venue is None:
         sent = order.sent_ns or order.decided_ns
-        if order.state.is_open and not fills and now_ns > sent + RECV_WINDOW_NS + SETTLE_GRACE_NS:
+        late = answer.asked_ns > sent + RECV_WINDOW_NS + waits.grace_s * SECOND
+        if order.state.is_open and not fills and late:
             events.append(e.OrderCanceled(now_ns, order.client_id, "the venue never took it"))
         return events
     # an order that still rests is said to: one of unknown fate, and one whose cancellation got lost

@@ -1,8 +1,9 @@
 """Exits: what to do next about a position, decided purely from what is known.
 
-While the snipe is ENTERED, take-profit limits rest at the venue. Once a stop, the clock or a person
-says so it is EXITING: resting orders are cancelled first (their base asset is locked), and what is
-left goes out in bounded immediate-or-cancel orders until only dust remains.
+While the snipe is ENTERED, take-profit limits rest at the venue (``ladder``) and the stop may rise
+(``stops``). Once a stop, the clock or a person says so it is EXITING: resting orders are cancelled first
+(their base asset is locked), and what is left goes out in bounded immediate-or-cancel orders until only
+dust remains. The clock needs no price to decide; a stop, and every sale, needs a fresh one.
 """
 
 from __future__ import annotations
@@ -11,15 +12,31 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
-from mexclab.domain.clock import MILLISECOND, SECOND, span
+from mexclab.domain.clock import MINUTE, SECOND, span
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Book, Market, Side
-from mexclab.domain.order import Order, OrderState, OrderType, client_order_id
+from mexclab.domain.order import Order, OrderState, OrderType
 from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.trading.ladder import (
+    exit_order,
+    free_units,
+    holding,
+    is_given_up,
+    ladder_orders,
+    legs,
+    retry_ns,
+)
+from mexclab.trading.stops import EXIT_BOOK_AGE_NS, Raise, fresh_bid, raised_stop, stop_price
 
-EXIT_SPACING_NS = 500 * MILLISECOND  # between two tries to sell the rest; doubled by each refusal
-LEG_TRIES = 3  # a rung that the venue keeps refusing is left to the stop and the clock
-EXIT_BOOK_AGE_NS = 90 * SECOND  # an exit never sells at a price older than this
+__all__ = [
+    "EXIT_BOOK_AGE_NS", "Cancel", "Close", "Leave", "Place", "Raise", "Step", "Warn", "due_ns", "exit_steps",
+    "fresh_bid", "holding", "holds_entry", "ladder_orders", "stop_price",
+]  # fmt: skip
+
+LEAVING_LEG = "x"  # what sells everything, as against the rungs t1, t2 ...
+LOOK_NS = SECOND  # how often the clock alone makes us look at a position that waits for a price
+WARN_EMPTY = 4  # tries that sold nothing, before the first alert
+WARN_BLIND_NS = MINUTE  # without a price, before the first alert
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,18 @@ class Close:
     why: str
 
 
-Step: TypeAlias = Place | Cancel | Leave | Close
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """A position cannot be left, or not be watched: to be alerted once per ``key`` of its snipe.
+
+    The key changes each time the trouble has doubled, so a position that stays stuck is said again.
+    """
+
+    key: str
+    text: str
+
+
+Step: TypeAlias = Place | Cancel | Leave | Raise | Close | Warn
 
 
 def exit_steps(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_ns: int) -> list[Step]:
@@ -60,135 +88,185 @@ def exit_steps(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_
     """
     if any(order.is_live for order in desk.entries(snipe.snipe_id)):
         return []  # the entry may still grow; its own type or the venue ends it
+    bid = fresh_bid(book, now_ns)
     if snipe.state is SnipeState.EXITING:
-        return _sell_out(snipe, desk, market, book, now_ns)
-    exits, held = desk.exits(snipe.snipe_id), desk.held(snipe.plan.symbol)
-    reference = (book.bid if book else None) or desk.entry_price(snipe.snipe_id)
-    if exits and not any(order.is_live for order in exits) and reference and market.is_dust(held, reference):
-        return [_close(snipe, held, "ladder")]
-    leave = _reason_to_leave(snipe, desk, book, now_ns)
-    if leave is not None:
-        return [leave]
-    return [Place(order) for order in ladder_orders(snipe, desk, market, now_ns)]
+        steps = _sell_out(snipe, desk, market, bid, now_ns)
+    else:
+        steps = _guard(snipe, desk, market, bid, now_ns)
+    if any(isinstance(step, Leave | Close) for step in steps):
+        return steps
+    blind = _blindness(snipe, desk, book, now_ns)
+    tried = _failures(snipe, desk) if any(isinstance(step, Place) for step in steps) else []
+    return [*blind, *tried, *steps]
+
+
+def due_ns(snipe: Snipe, desk: Desk, now_ns: int) -> int | None:
+    """When the clock alone makes the next look at a position worthwhile; None: only news can move it.
+
+    Args:
+        snipe: in any state; only ENTERED and EXITING wait for something here.
+
+    Always after ``now_ns`` unless the time stop has passed unseen within the last second: what could not be
+    done at its instant, for want of a price or of trading rules, is looked at again later, not at once.
+    """
+    if any(order.is_live for order in desk.entries(snipe.snipe_id)):
+        return None
+    exits = desk.exits(snipe.snipe_id)
+    if snipe.state is SnipeState.ENTERED:
+        ends_ns = (snipe.entered_ns or now_ns) + snipe.plan.exit.time_stop_ns
+        due = [_next_look(ends_ns, LOOK_NS, now_ns)]
+        for leg in legs(snipe.plan.exit):
+            tries = [order for order in exits if order.leg == leg]
+            at = retry_ns(tries)
+            if at is not None and tries[-1].state is not OrderState.FILLED and not is_given_up(tries):
+                due.append(_next_look(at, max(LOOK_NS, at - tries[-1].decided_ns), now_ns))
+        return min(due)
+    if snipe.state is SnipeState.EXITING:
+        if any(order.is_live and order.state is not OrderState.UNKNOWN for order in exits):
+            return None
+        at = retry_ns([order for order in exits if order.leg == LEAVING_LEG])
+        return now_ns + LOOK_NS if at is None else _next_look(at, LOOK_NS, now_ns)
+    return None
+
+
+def _next_look(at_ns: int, every_ns: int, now_ns: int) -> int:
+    """``at_ns``, or the first of the instants ``every_ns`` apart after it that is still to come."""
+    if at_ns > now_ns:
+        return at_ns
+    return at_ns + ((now_ns - at_ns) // every_ns + 1) * every_ns
 
 
 def holds_entry(snipe: Snipe, desk: Desk, market: Market | None) -> bool:
-    """Whether more than dust is still held of what the snipe bought."""
-    entry, held = desk.entry_price(snipe.snipe_id), desk.held(snipe.plan.symbol)
-    return entry is not None and held > 0 and (market is None or not market.is_dust(held, entry))
+    """Whether more than dust is held of what the snipe bought, and not only what its close left behind."""
+    entry, held = desk.entry_price(snipe.snipe_id), holding(desk, snipe.snipe_id)
+    if entry is None or held <= 0 or (market is not None and market.is_dust(held, entry)):
+        return False
+    if snipe.state is not SnipeState.CLOSED:
+        return True
+    # a remainder that was too little at the bid may be worth more at the entry's price: only a trade that
+    # came after the close, which changes the profit, may bring the snipe back
+    closed = [result for result in desk.results if result.snipe_id == snipe.snipe_id]
+    return not closed or closed[-1].profit != desk.profit(snipe.snipe_id)
 
 
-def stop_price(snipe: Snipe, entry_price: Decimal) -> Decimal:
-    """The bid at or below which everything is sold."""
-    return entry_price * (1 - snipe.plan.exit.stop_loss)
+def _guard(snipe: Snipe, desk: Desk, market: Market, bid: Decimal | None, now_ns: int) -> list[Step]:
+    """While nothing makes us leave: the stop follows, and the ladder rests."""
+    end = _closing(snipe, desk, market, None) or _reason_to_leave(snipe, desk, bid, now_ns)
+    if end is not None:
+        return [end]
+    rise = raised_stop(snipe, desk, market, bid) if bid is not None else None
+    steps: list[Step] = [] if rise is None else [rise]
+    mine = legs(snipe.plan.exit)
+    former = [o for o in desk.exits(snipe.snipe_id) if o.is_live and o.leg not in mine]
+    if former:  # what the old plan locks is not the new plan's to sell before the venue has given it back
+        return steps + [Cancel(o.client_id, "the exit plan was replaced") for o in former if _rests(o)]
+    orders = ladder_orders(snipe, desk, market, now_ns, bid)
+    closing = _closing(snipe, desk, market, bid) if not orders else None
+    return [closing] if closing is not None else steps + [Place(order) for order in orders]
 
 
-def _reason_to_leave(snipe: Snipe, desk: Desk, book: Book | None, now_ns: int) -> Leave | None:
+def _reason_to_leave(snipe: Snipe, desk: Desk, bid: Decimal | None, now_ns: int) -> Leave | None:
     entry = desk.entry_price(snipe.snipe_id)
     ends_ns = (snipe.entered_ns or now_ns) + snipe.plan.exit.time_stop_ns
     if now_ns >= ends_ns:
         return Leave("time", f"held for {span(snipe.plan.exit.time_stop_ns)}")
-    if (
-        entry is not None
-        and book is not None
-        and book.bid is not None
-        and book.bid <= stop_price(snipe, entry)
-    ):
-        return Leave("stop", f"the bid {book.bid} is at or below the stop {stop_price(snipe, entry):.6g}")
-    return None
+    if entry is None or bid is None:
+        return None
+    stop = stop_price(snipe, entry)
+    if bid > stop:
+        return None
+    raised = snipe.stop_price is not None and snipe.stop_price == stop
+    return Leave("stop", f"the bid {bid} is at or below the {'raised ' if raised else ''}stop {stop:.6g}")
 
 
-def ladder_orders(snipe: Snipe, desk: Desk, market: Market, now_ns: int) -> list[Order]:
-    """The take-profit limits that are missing: what each rung wants, less what rests or was sold for it.
-
-    Rungs that the venue would refuse as too small are carried into the next one, and what is left over
-    goes to the last, so that no part of the position is without an exit. After a restart, a late fill or
-    an order that the venue dropped, only the difference is placed.
-    """
-    entry = desk.entry_price(snipe.snipe_id)
-    if entry is None:
-        return []
-    orders = desk.exits(snipe.snipe_id)
-    held = desk.held(snipe.plan.symbol)
-    free = held - sum((order.remaining for order in orders if order.is_live), Decimal(0))
-    missing = []
-    for leg, price, wanted in _rungs(
-        snipe, market, entry, held + sum((o.filled for o in orders), Decimal(0))
-    ):
-        mine = [order for order in orders if order.leg == leg]
-        have = sum((o.filled + (o.remaining if o.is_live else 0) for o in mine), Decimal(0))
-        quantity = min(market.whole_lots(wanted - have), market.whole_lots(free))
-        if market.is_dust(quantity, price) or len(mine) >= LEG_TRIES:
-            continue
-        free -= quantity
-        missing.append(_exit_order(snipe, leg, len(mine) + 1, OrderType.LIMIT, (quantity, price), now_ns))
-    return missing
-
-
-def _rungs(
-    snipe: Snipe, market: Market, entry: Decimal, bought: Decimal
-) -> list[tuple[str, Decimal, Decimal]]:
-    """(leg, price, quantity) of each take-profit for all that was bought."""
-    ladder = snipe.plan.exit.ladder
-    rungs: list[tuple[str, Decimal, Decimal]] = []
-    carried, left = Decimal(0), market.whole_lots(bought)
-    for number, rung in enumerate(ladder, start=1):
-        price = market.limit_price(entry * (1 + rung.gain), Side.SELL)
-        quantity = min(market.whole_lots(bought * rung.share + carried), left)
-        if market.is_dust(quantity, price):
-            carried += bought * rung.share
-            continue
-        rungs.append((f"t{number}", price, quantity))
-        carried, left = Decimal(0), left - quantity
-    if rungs and left > 0 and sum(rung.share for rung in ladder) == 1:
-        leg, price, quantity = rungs[-1]
-        rungs[-1] = (leg, price, quantity + left)
-    return rungs
-
-
-def _sell_out(snipe: Snipe, desk: Desk, market: Market, book: Book | None, now_ns: int) -> list[Step]:
-    live = [order for order in desk.exits(snipe.snipe_id) if order.is_live]
-    held = desk.held(snipe.plan.symbol)
-    if live:
-        resting = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
-        return [
-            Cancel(order.client_id, snipe.exit_why)
-            for order in live
-            if order.state in resting and order.type is OrderType.LIMIT
-        ]
-    if book is None or book.bid is None or now_ns - book.at_ns > EXIT_BOOK_AGE_NS:
+def _sell_out(snipe: Snipe, desk: Desk, market: Market, bid: Decimal | None, now_ns: int) -> list[Step]:
+    closing = _closing(snipe, desk, market, bid)
+    if closing is not None:
+        return [closing]
+    exits = desk.exits(snipe.snipe_id)
+    live = [order for order in exits if order.is_live]
+    if any(order.state is not OrderState.UNKNOWN for order in live):
+        return [Cancel(order.client_id, snipe.exit_why) for order in live if _rests(order)]
+    if bid is None:
         return []  # no price to sell at: wait for one, never guess
-    if market.is_dust(held, book.bid):
-        return [_close(snipe, held, snipe.exit_why)]
-    tries = [order for order in desk.exits(snipe.snipe_id) if order.leg == "x"]
-    refused = sum(1 for order in tries if order.state is OrderState.REJECTED)
-    if tries and now_ns - tries[-1].decided_ns < EXIT_SPACING_NS * 2 ** min(refused, 6):
+    quantity = market.whole_lots(free_units(desk, snipe))
+    if market.is_dust(quantity, bid):
+        return []  # all of it is in orders of unknown fate, which the venue is being asked about
+    tries = [order for order in exits if order.leg == LEAVING_LEG]
+    if now_ns < (retry_ns(tries) or now_ns):
         return []
-    floor = market.limit_price(book.bid * (1 - market.market_band), Side.SELL)
-    quantity = market.whole_lots(held)
-    order = _exit_order(
-        snipe, "x", len(tries) + 1, OrderType.IMMEDIATE_OR_CANCEL, (quantity, max(floor, market.tick)), now_ns
+    # the band below the bid, but not so low that the venue would find the order too small
+    least = max(bid * (1 - market.market_band), market.min_notional / quantity)
+    price = max(min(market.limit_price(least, Side.SELL), market.limit_price(bid, Side.BUY)), market.tick)
+    name = (LEAVING_LEG, len(tries) + 1)
+    return [Place(exit_order(snipe, name, OrderType.IMMEDIATE_OR_CANCEL, (quantity, price), now_ns))]
+
+
+def _rests(order: Order) -> bool:
+    """Whether it stands in the book, so that it can be cancelled and has to be."""
+    resting = order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
+    return resting and order.type in (OrderType.LIMIT, OrderType.LIMIT_MAKER)
+
+
+def _closing(snipe: Snipe, desk: Desk, market: Market, bid: Decimal | None) -> Close | None:
+    """The end, once nothing is left that the venue would take; what is left over is said.
+
+    While the snipe is ENTERED, only what a ladder has left behind counts as dust: a whole position that is
+    too small at this bid waits for a better one until a stop or the clock.
+    """
+    exits, held = desk.exits(snipe.snipe_id), holding(desk, snipe.snipe_id)
+    if any(order.is_live for order in exits):
+        return None
+    exiting, sold = snipe.state is SnipeState.EXITING, any(order.fills for order in exits)
+    reason = snipe.exit_why if exiting else ("ladder" if sold else "dust")
+    base, quote = snipe.plan.symbol.base, snipe.plan.symbol.quote
+    if held <= 0:
+        return Close(reason, "everything is sold")
+    if market.whole_lots(held) <= 0:
+        return Close(reason, f"all that can be sold is sold; {held} {base} are left, a lot is {market.lot}")
+    if bid is None or not market.is_dust(held, bid) or not (exiting or sold):
+        return None
+    words = (
+        f"worth {held * bid:.6g} {quote} at the bid {bid}; the least order is {market.min_notional} {quote}"
     )
-    return [Place(order)]
+    return Close(reason, f"all that can be sold is sold; {held} {base} are left, {words}")
 
 
-def _close(snipe: Snipe, held: Decimal, reason: str) -> Close:
-    rest = f"; {held} {snipe.plan.symbol.base} are left, too little for the venue to trade" if held else ""
-    return Close(reason, f"everything is sold{rest}")
+def _failures(snipe: Snipe, desk: Desk) -> list[Warn]:
+    """Said with the next try: exits that the venue refuses, and tries that sell nothing."""
+    exits, warnings = desk.exits(snipe.snipe_id), []
+    refused = [order for order in exits if order.state is OrderState.REJECTED]
+    if refused:
+        text = f"exit {refused[-1].client_id} was refused ({refused[-1].why}); refused so far: {len(refused)}"
+        warnings.append(Warn(f"refused {_doubling(len(refused))}", text))
+    empty = [
+        order
+        for order in exits
+        if order.type is OrderType.IMMEDIATE_OR_CANCEL
+        and order.state is OrderState.CANCELED
+        and not (order.fills or order.is_live)
+    ]
+    if len(empty) >= WARN_EMPTY:
+        last = empty[-1]
+        text = f"{last.symbol} cannot be sold: {len(empty)} tries sold nothing, the last one at {last.price}"
+        warnings.append(Warn(f"empty {_doubling(len(empty))}", text))
+    return warnings
 
 
-def _exit_order(
-    snipe: Snipe, leg: str, attempt: int, kind: OrderType, size: tuple[Decimal, Decimal], now_ns: int
-) -> Order:
-    quantity, price = size
-    return Order(
-        client_id=client_order_id(snipe.snipe_id, leg, attempt),
-        symbol=snipe.plan.symbol,
-        side=Side.SELL,
-        type=kind,
-        quantity=quantity,
-        price=price,
-        snipe_id=snipe.snipe_id,
-        leg=leg,
-        decided_ns=now_ns,
-    )
+def _blindness(snipe: Snipe, desk: Desk, book: Book | None, now_ns: int) -> list[Warn]:
+    """Without a price a position can neither be sold nor be guarded by its stop."""
+    if fresh_bid(book, now_ns) is not None:
+        return []
+    exits = desk.exits(snipe.snipe_id)
+    seen = book.at_ns if book is not None and now_ns - book.at_ns > EXIT_BOOK_AGE_NS else 0
+    blind_ns = now_ns - max(seen, snipe.entered_ns or now_ns, exits[-1].decided_ns if exits else 0)
+    if blind_ns < WARN_BLIND_NS:
+        return []
+    what = "sold" if snipe.state is SnipeState.EXITING else "guarded by its stop"
+    text = f"{snipe.plan.symbol} cannot be {what}: it has had no price to act on for {span(blind_ns)}"
+    return [Warn(f"no price {_doubling(blind_ns // WARN_BLIND_NS)}", text)]
+
+
+def _doubling(count: int) -> int:
+    """The largest power of two that is not above ``count``."""
+    return 1 << (count.bit_length() - 1)

@@ -6,12 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mexclab.domain import events as e
+from mexclab.domain.clock import SECOND, written
+from mexclab.domain.listing import Listing
+from mexclab.domain.order import Order
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.trading import entries
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
+
+WORD_POLL_NS = 3 * SECOND  # between two looks while a snipe waits for word of another opening
 
 
 async def look(engine: Engine, now: int) -> None:
@@ -20,43 +25,140 @@ async def look(engine: Engine, now: int) -> None:
     seen = await radar.ask(now)
     async with engine.gate:
         await engine.record(*await radar.take(seen, now, engine.desk))
-        for listing in list(radar.board.listings.values()):
-            for snipe in engine.desk.live_snipes():
-                # compared by state, not by the news: an opening that moved while nobody listened counts too
-                if snipe.plan.symbol == listing.symbol and snipe.plan.not_before_ns != listing.open_ns:
-                    await _retime(engine, snipe, listing.open_ns, now)
+        await _follow(engine)
     await _plan(engine, now)
 
 
-async def _retime(engine: Engine, snipe: Snipe, open_ns: int, now: int) -> None:
-    """Move a plan of which nothing has been bought; a shot that is loaded is taken back before it leaves."""
+def pause_ns(engine: Engine) -> int:
+    """How long after a look the next one is due: soon, while a snipe has shot, nothing is open yet, and only
+    the sources can tell whether there is another opening to wait for."""
+    poll_ns = engine.rules.poll_ns
+    waits = any(entries.awaits_word(snipe, engine.desk) for snipe in engine.desk.live_snipes())
+    return min(poll_ns, WORD_POLL_NS) if waits else poll_ns
+
+
+async def give_way(engine: Engine, snipe_id: str) -> None:
+    """A fill of an earlier attempt has come while the snipe waits for another opening: it has entered.
+
+    Nothing more is bought for it; a shot that is loaded does not leave.
+    """
+    snipe, now = engine.desk.snipes[snipe_id], engine.parts.clock.now_ns()
+    if _away(engine, snipe) or not _is_bought(engine, snipe):
+        return
+    why = "a fill of an earlier attempt was reported"
+    happened = _taken_back(engine, snipe, now, why)
+    if snipe.state.is_waiting:  # from waiting, a position is reached as from every other end
+        happened.append(e.SnipeMoved(now, snipe_id, SnipeState.MISSED, "late_fill", why))
+    elif not happened:
+        return  # nothing waits: it is its last attempt that has bought
+    await engine.record(*happened, e.SnipeMoved(now, snipe_id, SnipeState.ENTERED, "late_fill", why))
+
+
+async def _follow(engine: Engine) -> None:
+    """Let every snipe follow its listing as it is known now.
+
+    Compared by state and not by the news: what changed while nobody listened counts too.
+    """
+    radar, now = engine.parts.radar, engine.parts.clock.now_ns()
+    listings = radar.by_symbol()
+    for snipe in list(engine.desk.snipes.values()):
+        listing = listings.get(snipe.plan.symbol)
+        if listing is None or _is_bought(engine, snipe) or _away(engine, snipe):
+            continue
+        if snipe.state in (SnipeState.ABORTED, SnipeState.MISSED):
+            await _revive(engine, snipe, listing, now)
+        elif not (snipe.state.is_waiting or snipe.state is SnipeState.FIRING):
+            continue
+        elif listing.coin_id in radar.withdrawn:
+            await _withdraw(engine, snipe, now)
+        elif snipe.plan.not_before_ns != listing.open_ns:
+            await _retime(engine, snipe, listing.open_ns, now)
+
+
+def _is_bought(engine: Engine, snipe: Snipe) -> bool:
+    return any(order.fills or order.executed for order in engine.desk.entries(snipe.snipe_id))
+
+
+def _away(engine: Engine, snipe: Snipe) -> list[Order]:
+    """Entries that left, or may have left, and may still buy."""
     orders = engine.desk.entries(snipe.snipe_id)
-    loaded = [order for order in orders if engine.holds_shot(order.client_id)]
-    away = [order for order in orders if order.is_live and order not in loaded]
-    if not (snipe.state.is_waiting or snipe.state is SnipeState.FIRING):
-        return
-    if away or any(order.fills for order in orders):
-        return
-    happened: list[e.Event] = []
-    for order in loaded:
-        engine.drop_shot(order.client_id)
-        happened.append(e.OrderCanceled(now, order.client_id, "postponed before it left"))
-    if snipe.state is SnipeState.FIRING:
-        why = "the opening was moved"
+    return [order for order in orders if order.is_live and not engine.holds_shot(order.client_id)]
+
+
+def _taken_back(engine: Engine, snipe: Snipe, now: int, why: str) -> list[e.Event]:
+    """Take the shot that is loaded out, if there is one."""
+    orders = engine.desk.entries(snipe.snipe_id)
+    loaded = [order.client_id for order in orders if engine.drop_shot(order.client_id)]
+    return [e.OrderCanceled(now, client_id, f"{why} before it left") for client_id in loaded]
+
+
+async def _retime(engine: Engine, snipe: Snipe, open_ns: int, now: int) -> None:
+    """Move a plan of which nothing was bought; a shot that is loaded is taken back before it leaves."""
+    is_past, plan = open_ns <= now, snipe.plan.moved_to(open_ns)
+    if is_past and entries.shots_left(snipe, engine.desk):
+        return  # it has shot already, and goes on for the opening that it aimed at
+    happened = _taken_back(engine, snipe, now, "postponed")
+    if snipe.state is SnipeState.FIRING and not is_past:
+        why = f"the opening was moved to {written(open_ns)}"
         happened.append(e.SnipeMoved(now, snipe.snipe_id, SnipeState.ARMED, "postponed", why))
-    plan = snipe.plan.moved_to(open_ns)
     happened.append(e.SnipeRetimed(now, snipe.snipe_id, plan.not_before_ns, plan.deadline_ns))
+    if is_past:
+        why = f"the opening was moved to {written(open_ns)}, which had passed when that was seen"
+        happened.append(e.SnipeMoved(now, snipe.snipe_id, SnipeState.MISSED, "opening_in_past", why))
     await engine.record(*happened)
+
+
+async def _withdraw(engine: Engine, snipe: Snipe, now: int) -> None:
+    """End a snipe whose listing went out of every source before it opened."""
+    why = "the venue withdrew the listing: no source shows it any more"
+    await engine.record(
+        *_taken_back(engine, snipe, now, "withdrawn"),
+        e.SnipeMoved(now, snipe.snipe_id, SnipeState.ABORTED, entries.WITHDRAWN, why),
+        e.AlertRaised(now, "warning", f"{snipe.plan.symbol}: {why}", snipe.snipe_id),
+    )
+
+
+async def _revive(engine: Engine, snipe: Snipe, listing: Listing, now: int) -> None:
+    """Plan anew what ended without buying, when the venue has moved its opening behind that end.
+
+    A coin that was first seen after the plan was made is another listing under an old name.
+    """
+    was_withdrawn = snipe.reason == entries.WITHDRAWN
+    if snipe.reason in entries.FINAL_REASONS or not engine.parts.radar.shows(listing):
+        return
+    if listing.open_ns <= now or listing.first_seen_ns > snipe.planned_ns:
+        return
+    if listing.open_ns <= snipe.plan.not_before_ns and not was_withdrawn:
+        return
+    plan, opens = snipe.plan.moved_to(listing.open_ns), written(listing.open_ns)
+    why = (
+        f"the venue shows it again; it opens {opens}"
+        if was_withdrawn
+        else f"the opening was moved to {opens}"
+    )
+    reason = "listed_again" if was_withdrawn else "postponed"
+    happened: list[e.Event] = [
+        e.SnipeMoved(now, snipe.snipe_id, SnipeState.PLANNED, reason, why),
+        e.SnipeRetimed(now, snipe.snipe_id, plan.not_before_ns, plan.deadline_ns),
+    ]
+    if not engine.rules.auto_arm:
+        ended = f"its snipe had ended ({snipe.state}, {snipe.reason}) and is planned again"
+        text = f"{plan.symbol}: {why}; {ended}: arm it again"
+        happened.append(e.AlertRaised(now, "warning", text, snipe.snipe_id))
+    await engine.record(*happened)
+    engine.parts.feed.watch(plan.symbol)
 
 
 async def _plan(engine: Engine, now: int) -> None:
     """Make a plan of every signal that has none and can have one by now."""
-    openings = {listing.symbol: listing.open_ns for listing in engine.parts.radar.upcoming(now)}
+    radar = engine.parts.radar
+    openings = {each.symbol: each.open_ns for each in radar.upcoming(now) if not radar.misses(each)}
     sniped = {snipe.plan.symbol for snipe in engine.desk.snipes.values()}
     for signal in list(engine.desk.signals.values()):
         if signal.symbol in sniped or signal.symbol not in openings:
             continue
         event: e.Event
+        strategy = engine.strategy
         try:
             market = await engine.market(signal.symbol)
             reference = await engine.parts.venue.reference_price(signal.symbol)
@@ -64,7 +166,7 @@ async def _plan(engine: Engine, now: int) -> None:
                 missing = "trading rules" if market is None else "reference price"
                 raise DomainError(f"the venue shows no {missing} yet, and a plan needs a price cap")
             at_opening = replace(signal, open_ns=openings[signal.symbol])
-            plan = engine.strategy.plan(at_opening, market, reference)
+            plan = strategy.plan(at_opening, market, reference)
             entries.entry_order(plan, market, 1, now)
             event = e.SnipePlanned(now, plan)
         except (DomainError, VenueUnavailable) as error:
@@ -72,6 +174,8 @@ async def _plan(engine: Engine, now: int) -> None:
                 continue
             event = e.PlanDeclined(now, signal.signal_id, signal.symbol, error.message, error.message)
         async with engine.gate:
+            if engine.strategy is not strategy:
+                return  # it was tuned meanwhile: the next look plans by what is in force then
             await engine.record(event)
         if isinstance(event, e.SnipePlanned):
             sniped.add(signal.symbol)

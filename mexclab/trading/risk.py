@@ -17,6 +17,7 @@ from mexclab.domain.portfolio import ZERO
 from mexclab.domain.reports import ClockReading
 from mexclab.domain.snipe import Plan, SnipeState
 from mexclab.ports import Prices
+from mexclab.trading.entries import was_told_to_wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +104,31 @@ def _target(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> 
         yield Breach("open_snipes", str(len(running)), str(limits.open_snipes), why)
 
 
-def _price(intent: Intent, _desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
+def _price(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
     plan, order, book = intent.plan, intent.order, facts.book
     if order.price > plan.price_cap:
         why = f"the order's price {order.price} is above the cap {plan.price_cap}"
         yield Breach("price_collar", str(order.price), str(plan.price_cap), why)
     stale_ns = int(limits.stale_price_s * SECOND)
-    if book is None or book.at_ns < plan.not_before_ns:
-        # what is quoted before the opening is no price: the cap alone protects; soon after there must be one
-        if facts.now_ns > plan.not_before_ns + stale_ns:
-            late = span(facts.now_ns - plan.not_before_ns)
-            why = f"no price of {plan.symbol} has been seen {late} after the opening"
-            yield Breach("stale_price", "none", span(stale_ns), why)
-    elif facts.now_ns - book.at_ns > stale_ns:
-        age = span(facts.now_ns - book.at_ns)
+    # what is quoted before the opening is no price: the cap alone protects; soon after there must be one,
+    # unless the venue itself says that nothing trades yet
+    seen = book if book is not None and book.at_ns >= plan.not_before_ns else None
+    age_ns = facts.now_ns - (plan.not_before_ns if seen is None else seen.at_ns)
+    is_priced = seen is not None and bool(seen.bids or seen.asks)
+    if age_ns > stale_ns and (is_priced or not _is_shut(plan, desk)):
+        age = span(age_ns)
         why = f"the book of {plan.symbol} is {age} old; at most {span(stale_ns)} is allowed"
-        yield Breach("stale_price", age, span(stale_ns), why)
+        if seen is None:
+            why = f"no price of {plan.symbol} has been seen {age} after the opening"
+        yield Breach("stale_price", "none" if seen is None else age, span(stale_ns), why)
     if book is not None and book.ask is not None and book.ask > plan.price_cap:
         why = f"the best ask {book.ask} is above the cap {plan.price_cap}"
         yield Breach("price_above_cap", str(book.ask), str(plan.price_cap), why)
+
+
+def _is_shut(plan: Plan, desk: Desk) -> bool:
+    """Whether no price can exist: the last attempt was refused as too early, and no trade has been seen."""
+    return plan.snipe_id not in desk.first_trades and was_told_to_wait(plan, desk)
 
 
 def _size(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
@@ -156,18 +163,18 @@ def _size(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> It
 
 def _losses(_intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
     portfolio = desk.portfolio
-    unrealised = portfolio.unrealised(facts.prices)
-    if unrealised is None:
-        yield Breach("price_unknown", "unknown", "known", "the price of something that is held is not known")
-        unrealised = ZERO
+    # what nobody can price counts as worth nothing: a coin that was taken off must not bar entries for ever
+    worthless = {p.symbol: ZERO for p in portfolio.held if p.symbol not in facts.prices}
+    unrealised = portfolio.unrealised({**facts.prices, **worthless}) or ZERO
+    without = f", {', '.join(map(str, worthless))} counted as worth nothing" if worthless else ""
     today = portfolio.realised_on(facts.now_ns) + min(unrealised, ZERO)
     if today <= -limits.day_loss_quote:
-        why = f"today's loss is {-today}; the limit is {limits.day_loss_quote}"
+        why = f"today's loss is {-today}{without}; the limit is {limits.day_loss_quote}"
         yield Breach("day_loss_quote", str(-today), str(limits.day_loss_quote), why)
     peak = portfolio.peak_equity or portfolio.opening_balance
     fall = peak - (portfolio.opening_balance + portfolio.realised + unrealised)
     if peak > 0 and fall / peak >= limits.drawdown:
-        why = f"equity is {fall / peak:.1%} below its peak; the limit is {limits.drawdown:.1%}"
+        why = f"equity is {fall / peak:.1%} below its peak{without}; the limit is {limits.drawdown:.1%}"
         yield Breach("drawdown", f"{fall / peak:.4f}", str(limits.drawdown), why)
     streak = list(islice(desk.recent_results(), limits.loss_streak))
     pause_ns = int(limits.loss_streak_pause_s * SECOND)

@@ -6,11 +6,15 @@ exit or a cancel.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mexclab.domain import events as e
 from mexclab.domain.market import Side
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, RiskRefused, VenueError
-from mexclab.trading.engine import Engine
+
+if TYPE_CHECKING:
+    from mexclab.trading.engine import Engine
 
 
 async def halt(engine: Engine, by: str, why: str) -> str:

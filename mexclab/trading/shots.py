@@ -21,16 +21,16 @@ CHECK_S = 4.0  # a preflight holds the gate: who wants to act waits no longer th
 
 
 async def wait(engine: Engine, snipe: Snipe) -> None:
+    """Move a waiting snipe on: missed, or loaded. A check that is due comes first; ``questions`` asks it."""
     now = engine.parts.clock.now_ns()
     if now >= snipe.plan.deadline_ns:
         why = "nothing watched it at its opening"
         await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.MISSED, "late", why))
         return
     stage = entries.next_stage(snipe, now)
-    if stage is not None and stage[1] <= now:
-        await check(engine, snipe, stage[0])
-        snipe = engine.desk.snipes[snipe.snipe_id]
-    if now >= snipe.plan.not_before_ns - entries.LOAD_NS and snipe.state.is_waiting:
+    if engine.stopping or (stage is not None and stage[1] <= now):
+        return
+    if now >= snipe.plan.not_before_ns - entries.LOAD_NS:
         if snipe.state is SnipeState.ARMED:
             await load(engine, snipe)
         else:
@@ -38,40 +38,59 @@ async def wait(engine: Engine, snipe: Snipe) -> None:
             await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.MISSED, "not_armed", why))
 
 
-async def check(engine: Engine, snipe: Snipe, stage: str) -> None:
-    """One preflight. Only the last one may end the snipe: until then things may still come right."""
-    now = engine.parts.clock.now_ns()
+async def check(engine: Engine, snipe_id: str, stage: str) -> None:
+    """One preflight. Only the last one may end the snipe: until then things may still come right.
+
+    The venue is asked outside the gate; the answers are judged inside, on the desk as it then is.
+    """
     reasons: list[tuple[str, str]] = []
+    plan = engine.desk.snipes[snipe_id].plan
     try:
         async with asyncio.timeout(CHECK_S):
-            await engine.read_clock(now)
+            await engine.read_clock()
             engine.balances = await engine.parts.exchange.balances()
-            if await engine.parts.venue.is_api_tradable(snipe.plan.symbol) is False:
+            if await engine.parts.venue.is_api_tradable(plan.symbol) is False:
                 reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
-            _, verdict = await judge(engine, snipe, now, fresh=True)
-        reasons += [(breach.limit, breach.why) for breach in verdict.breaches]
+            await engine.market(plan.symbol, fresh=True)
     except (VenueUnavailable, TimeoutError) as error:
         words = getattr(error, "message", f"the venue did not answer the checks in {CHECK_S:g} s")
         reasons.append(("venue_unavailable", words))
     except DomainError as error:
         reasons.append(("market_rules", error.message))
-    result = entries.preflight(now, stage, reasons)
-    happened: list[e.Event] = [e.PreflightDone(now, snipe.snipe_id, result)]
-    happened += entries.after_preflight(snipe, result, reasons, engine.rules.auto_arm)
-    await engine.record(*happened)
+    async with engine.gate:
+        snipe = engine.desk.snipes[snipe_id]
+        if not snipe.state.is_waiting or snipe.plan.not_before_ns != plan.not_before_ns:
+            return  # it moved on meanwhile; a new opening has checks of its own
+        now = engine.parts.clock.now_ns()
+        if not any(code in ("venue_unavailable", "market_rules") for code, _ in reasons):
+            reasons += await _objections(engine, snipe, now)
+        result = entries.preflight(now, stage, reasons)
+        moves = entries.after_preflight(snipe, result, reasons, engine.rules.auto_arm)
+        await engine.record(e.PreflightDone(now, snipe_id, result), *moves)
 
 
-async def judge(engine: Engine, snipe: Snipe, now: int, *, fresh: bool = False) -> tuple[Order, Verdict]:
+async def _objections(engine: Engine, snipe: Snipe, now: int) -> list[tuple[str, str]]:
+    try:
+        _, verdict = await judge(engine, snipe, now)
+    except VenueUnavailable as error:
+        return [("venue_unavailable", error.message)]
+    except DomainError as error:
+        return [("market_rules", error.message)]
+    return [(breach.limit, breach.why) for breach in verdict.breaches]
+
+
+async def judge(engine: Engine, snipe: Snipe, now: int) -> tuple[Order, Verdict]:
     """The next attempt and what the limits say of it.
 
     Raises:
         VenueUnavailable: the venue shows no trading rules.
         DomainError: the plan does not fit the rules.
     """
-    market = await engine.market(snipe.plan.symbol, fresh=fresh)
+    market = await engine.market(snipe.plan.symbol)
     if market is None:
         raise VenueUnavailable(f"the venue shows no trading rules for {snipe.plan.symbol}")
-    order = entries.entry_order(snipe.plan, market, snipe.attempts_made + 1, now)
+    book = engine.books.get(snipe.plan.symbol)
+    order = entries.entry_order(snipe.plan, market, snipe.attempts_made + 1, now, book)
     return order, review(
         Intent(order, snipe.plan), engine.desk, engine.rules.limits, facts_of(engine, market, now)
     )
@@ -134,5 +153,5 @@ async def fire(engine: Engine, snipe: Snipe) -> None:
     if outcome is not None:
         state, reason, why = outcome
         await engine.record(e.SnipeMoved(now, snipe.snipe_id, state, reason, why))
-    elif now >= entries.next_shot_ns(snipe, engine.desk):
+    elif now >= entries.next_shot_ns(snipe, engine.desk) and not engine.stopping:
         await load(engine, snipe)

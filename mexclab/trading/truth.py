@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from mexclab.domain import events as e
-from mexclab.domain.order import Fill, Order, OrderState
-from mexclab.domain.reports import VenueOrder
+from mexclab.domain.clock import SECOND
+from mexclab.domain.order import Order, OrderState
 from mexclab.errors import VenueUnavailable
 from mexclab.trading import execution
+from mexclab.trading.execution import Answer
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 async def settle_due(engine: Engine, now: int) -> None:
     """Ask for every order whose answer is overdue, and for all open ones once a minute."""
-    everyone = now >= engine.compared_ns + execution.OPEN_POLL_NS
+    waits = engine.rules.orders
+    everyone = now >= engine.compared_ns + waits.open_poll_s * SECOND
     if everyone:
         engine.compared_ns = now
     for order in list(engine.desk.open_orders()):
         if engine.holds_shot(order.client_id):
             continue
-        overdue = execution.is_overdue(order, now)
+        overdue = execution.is_overdue(order, now, waits)
         if overdue and order.state is OrderState.SENT:
             async with engine.gate:
                 if engine.desk.orders[order.client_id].state is OrderState.SENT:
@@ -43,21 +45,18 @@ async def settle(engine: Engine, client_id: str) -> bool:
     return True
 
 
-Answer: TypeAlias = tuple[VenueOrder | None, list[Fill]]
-
-
 async def ask(engine: Engine, order: Order) -> Answer | None:
     """The venue's word on one order: the order, and its trades; None when the venue does not answer."""
+    asked_ns = engine.parts.clock.now_ns()
     try:
         found = await engine.parts.exchange.order(order.client_id, order.symbol)
         trades = await engine.parts.exchange.fills(order.symbol, order.decided_ns)
     except VenueUnavailable:
         return None
-    return found, [fill for fill in trades if fill.client_id == order.client_id]
+    return Answer(found, tuple(fill for fill in trades if fill.client_id == order.client_id), asked_ns)
 
 
 def told(engine: Engine, client_id: str, answer: Answer) -> list[e.Event]:
     """What the answer makes of the order as it stands now."""
-    found, mine = answer
     now = engine.parts.clock.now_ns()
-    return execution.settle(engine.desk.orders[client_id], found, mine, engine.desk, now)
+    return execution.settle(engine.desk.orders[client_id], answer, engine.desk, now, engine.rules.orders)

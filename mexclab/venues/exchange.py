@@ -191,6 +191,12 @@ class CcxtExchange:
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return await self.data.is_api_tradable(symbol)
 
+    def recall(self, orders: Sequence[Order]) -> None:
+        """Orders of before this start: the exchange tells trades by its own ids; these say whose."""
+        for order in orders:
+            if order.venue_id is not None:
+                self._trades.remember(order.venue_id, order.client_id)
+
     async def clock_reading(self) -> ClockReading:
         return await self.data.clock_reading()
 

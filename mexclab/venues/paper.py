@@ -98,6 +98,9 @@ class PaperVenue:
     def watch(self, symbol: Symbol) -> None:
         self._watched.add(symbol)
 
+    def stir(self) -> None:
+        """Time is stepped here: nobody waits while something else happens."""
+
     async def until(self, at_ns: int) -> Sequence[Happening]:
         due = [at_ns, self.market_side.next_ns()]
         due += [queue[0][0] for queue in (self._on_the_way, self._on_the_way_back) if queue]
@@ -143,6 +146,9 @@ class PaperVenue:
 
     def prepare(self, order: Order, release_ns: int) -> None:
         """In process there is nothing to make ready."""
+
+    def recall(self, orders: Sequence[Order]) -> None:
+        """Trades are told by our own ids here."""
 
     def submit(self, order: Order) -> None:
         self._send(

@@ -76,7 +76,7 @@ def test_an_unknown_snipe_and_an_unreadable_symbol_are_one_clear_sentence(shared
     with shared_daemon.client() as client:
         arm = client.post("/snipes/nobody-1/arm", json={})
         shot = client.get("/snapshot", params={"symbol": "what"})
-    assert (arm.status_code, arm.json()["error"]) == (409, "DomainError")
+    assert (arm.status_code, arm.json()["error"]) == (404, "DeskError")
     assert "no snipe 'nobody-1'" in arm.json()["message"]
     assert shot.status_code == 409
     assert "not a symbol" in shot.json()["message"]
@@ -122,7 +122,7 @@ def test_halt_from_the_command_line_takes_effect_within_a_second_and_survives_ki
         ready = client.get("/health/ready")
         assert ready.status_code == 503
         assert "another drill" in ready.text
-    assert daemon.run("verify").stdout.startswith("the ledger is whole")
+    assert daemon.run("ledger", "verify").stdout.startswith("the ledger is whole")
 
 
 def test_a_second_daemon_on_the_same_ledger_is_refused_in_one_line(daemon: Running) -> None:

@@ -20,9 +20,16 @@ from mexclab.errors import RiskRefused
 TOKEN = "a-token-that-nobody-may-see"
 
 
+class Books:
+    """A desk that knows every snipe it is asked about."""
+
+    def knows(self, snipe_id: str) -> bool:
+        return bool(snipe_id)
+
+
 @dataclass
 class Desk:
-    """A station (see ``api.Station``) with nothing behind it but what it was told."""
+    """A station (see ``mexclab.daemon.station``) with nothing behind it but what it was told."""
 
     token: str = TOKEN
     ready: bool = True
@@ -31,6 +38,7 @@ class Desk:
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
     pictures: int = 0
     wall_ns: int | None = 1
+    desk: Books = field(default_factory=Books)
 
     def checks(self) -> list[Check]:
         return [Check("ledger", True, "last append 3 ms"), Check("clock", self.ready, "12 ms off")]

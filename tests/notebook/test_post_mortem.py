@@ -6,23 +6,28 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
 import pytest
 
 from mexclab.config import Settings
 from mexclab.domain import events as e
-from mexclab.domain.clock import HOUR
-from mexclab.domain.market import Symbol
+from mexclab.domain.clock import HOUR, MILLISECOND
+from mexclab.domain.market import Side, Symbol
+from mexclab.domain.order import Fill
+from mexclab.domain.post_mortem import PostMortemRow
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import ParameterError
-from mexclab.notebook import tables
+from mexclab.notebook import plots, tables
 from mexclab.notebook.lab import Lab
-from mexclab.notebook.post_mortem import Case, PostMortem, review
+from mexclab.notebook.post_mortem import PostMortem, review, steps
 from mexclab.notebook.record import Record, has_ledger, listings_in, read
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.memory import MemoryLedger
 from mexclab.store.postgres import connect
 from mexclab.store.recorder import PostgresRecorder
 from tests.recorded_day import FIRST_OPEN_NS, OPEN_NS, REFUSED, SEEN_NS, WON, recorded_day, sightings
+
+ACKED_NS = OPEN_NS + 60 * MILLISECOND
 
 
 @pytest.fixture
@@ -34,36 +39,36 @@ async def record() -> Record:
 
 
 @pytest.fixture
-def cases(record: Record) -> tuple[Case, ...]:
+def cases(record: Record) -> tuple[PostMortemRow, ...]:
     return review([event for _, event in record.events], listings_in(record))
 
 
 @pytest.fixture
-def won(cases: tuple[Case, ...]) -> Case:
+def won(cases: tuple[PostMortemRow, ...]) -> PostMortemRow:
     return next(case for case in cases if case.snipe_id == WON)
 
 
-def test_the_steps_of_a_snipe_are_told_in_the_order_in_which_they_came(won: Case) -> None:
-    assert [phase.name for phase in won.phases] == [
-        *("first seen", "signal", "planned", "retimed", "armed", "scheduled", "fired"),
+def test_the_steps_of_a_snipe_are_told_in_the_order_in_which_they_came(won: PostMortemRow) -> None:
+    assert [phase.name for phase in steps(won)] == [
+        *("first seen", "signal", "planned", "retimed", "preflight", "armed", "loaded", "scheduled", "fired"),
         *("acknowledged", "first fill", "exit t1", "leaving", "exit x", "closed"),
     ]
-    times = [phase.at_ns for phase in won.phases]
+    times = [phase.at_ns for phase in steps(won)]
     assert times == sorted(times)
-    assert (times[0], times[5]) == (SEEN_NS, OPEN_NS)
+    assert (times[0], times[7]) == (SEEN_NS, OPEN_NS)
 
 
-def test_lateness_is_the_machines_and_the_answer_time_is_the_venues(won: Case) -> None:
+def test_lateness_is_the_machines_and_the_answer_time_is_the_venues(won: PostMortemRow) -> None:
     assert won.lateness_ns == 180_000
     assert won.answer_ns == 60_000_000 - 200_000
 
 
-def test_the_lead_counts_to_the_opening_as_it_stood_last(won: Case) -> None:
+def test_the_lead_counts_to_the_opening_as_it_stood_last(won: PostMortemRow) -> None:
     assert won.open_ns == OPEN_NS
     assert won.lead_ns == 8 * HOUR
 
 
-def test_slippage_is_the_average_entry_against_the_cap_and_the_first_fill(won: Case) -> None:
+def test_slippage_is_the_average_entry_against_the_cap_and_the_first_fill(won: PostMortemRow) -> None:
     assert won.average_entry == Decimal("1.05")
     assert won.slippage("cap") == Decimal("1.05") / Decimal("1.20") - 1
     assert won.slippage("first_fill") == Decimal("0.05")
@@ -90,15 +95,15 @@ def test_the_first_close_is_asked_for_at_the_opening_that_was_aimed_at(record: R
     assert case.slippage("first_close") == Decimal("-0.5")
 
 
-def test_profit_is_sold_minus_bought_minus_fees_to_the_last_digit(won: Case) -> None:
+def test_profit_is_sold_minus_bought_minus_fees_to_the_last_digit(won: PostMortemRow) -> None:
     fees = (Decimal(20) + Decimal(22) + Decimal(12) + Decimal(27)) * Decimal("0.0005")
-    assert won.fees == fees
+    assert won.fees_quote == fees
     assert won.spent == Decimal(42)
     assert won.profit == Decimal(12) + Decimal(27) - Decimal(42) - fees
     assert won.average_exit == Decimal(39) / Decimal(40)
 
 
-def test_a_snipe_that_never_fired_has_no_prices_and_says_why(cases: tuple[Case, ...]) -> None:
+def test_a_snipe_that_never_fired_has_no_prices_and_says_why(cases: tuple[PostMortemRow, ...]) -> None:
     refused = next(case for case in cases if case.snipe_id == REFUSED)
     assert refused.state is SnipeState.ABORTED
     assert refused.why == "no orders by API"
@@ -111,7 +116,7 @@ def test_a_snipe_that_does_not_exist_is_refused_with_the_ids_there_are(record: R
         review([event for _, event in record.events], (), "nobody")
 
 
-def test_the_table_the_summary_and_the_figure_tell_the_same_day(cases: tuple[Case, ...]) -> None:
+def test_the_table_the_summary_and_the_figure_tell_the_same_day(cases: tuple[PostMortemRow, ...]) -> None:
     told = PostMortem(cases, "memory")
     assert told.table["symbol"].to_list() == ["OTTERUSDT", "MARROWUSDT"]
     assert told.table["late_us"].to_list() == [None, 180.0]
@@ -122,6 +127,75 @@ def test_the_table_the_summary_and_the_figure_tell_the_same_day(cases: tuple[Cas
     names = {trace.name for trace in told.figure().data}
     assert {"first seen", "fired", "acknowledged", "exit", "closed", "aborted"} <= names
     assert repr(told).count("\n") == 2
+
+
+def witnessed(record: Record) -> list[e.Event]:
+    """The day with a first book, a first trade and a shot whose request was timed."""
+    order, trade = f"{WON}-b-1", Decimal("1.00")
+    return [
+        *(event for _, event in record.events),
+        e.ShotTimed(OPEN_NS + 200_000, order, OPEN_NS, OPEN_NS + 150_000, OPEN_NS + 200_000, ACKED_NS, 1),
+        e.FirstBookSeen(OPEN_NS + 1, WON, Symbol("MARROW"), Decimal("0.90"), Decimal("1.20")),
+        e.FirstTradeSeen(OPEN_NS + 2, WON, Symbol("MARROW"), trade, Decimal(3)),
+    ]
+
+
+def test_the_table_has_the_slippage_against_the_first_trade_and_the_mid(record: Record) -> None:
+    row = PostMortem(review(witnessed(record), (), WON), "memory").table.row(0, named=True)
+    assert row["vs_cap"] == pytest.approx(-0.125)
+    assert row["vs_first_trade"] == pytest.approx(0.05)
+    assert row["vs_mid"] == pytest.approx(0)
+    assert row["exit_slip"] == pytest.approx(1 - 0.90 / 0.8925)
+
+
+def test_what_an_older_ledger_did_not_write_down_is_shown_as_not_seen(
+    cases: tuple[PostMortemRow, ...], record: Record
+) -> None:
+    old, new = PostMortem(cases, "memory"), PostMortem(review(witnessed(record), (), WON), "memory")
+    assert old.table["vs_first_trade"].to_list() == [None, None]
+    assert old._repr_html_().count("not seen") == 2  # first trade and mid of the one that was entered
+    assert "not seen" not in new._repr_html_()
+
+
+def test_the_shots_are_told_in_milliseconds_around_the_opening(record: Record) -> None:
+    shots = PostMortem(review(witnessed(record), (), WON), "memory").shots
+    assert dict(shots.select("phase", "since_open_ms").rows()) == {
+        "scheduled": 0.0, "released": 0.15, "written": 0.2, "acknowledged": 60.0, "first fill": 60.0,
+    }  # fmt: skip
+
+
+def test_the_anatomy_of_a_shot_has_every_phase_with_its_units(record: Record) -> None:
+    figure = PostMortem(review(witnessed(record), (), WON), "memory").anatomy()
+    assert {trace.name for trace in figure.data if trace.name} == {
+        *("scheduled", "released", "written", "acknowledged", "first fill"),
+    }
+    titles = [axis.title.text for axis in figure.select_xaxes()]
+    assert all("ms" in title for title in titles)
+
+
+def test_the_anatomy_of_several_attempts_has_a_line_for_each() -> None:
+    rows = [
+        ("ABCUSDT", "ABC-1", attempt, phase, 50.0 * attempt + late, "")
+        for attempt in (1, 2, 3)
+        for phase, late in (("scheduled", 0.0), ("released", 0.1), ("refused", 9.0))
+    ]
+    names = ("symbol", "snipe_id", "attempt", "phase", "since_open_ms", "detail")
+    figure = plots.anatomy(pl.DataFrame(rows, schema=names, orient="row"))
+    refused = [trace for trace in figure.data if trace.name == "refused"]
+    assert [list(trace.y) for trace in refused] == [["ABCUSDT #1", "ABCUSDT #2", "ABCUSDT #3"]]
+    released = next(trace for trace in figure.data if trace.name == "released")
+    assert list(released.x) == pytest.approx([0.1, 0.1, 0.1])  # on the left each counts from its schedule
+
+
+def test_the_anatomy_of_a_day_without_shots_says_so(record: Record) -> None:
+    none = PostMortem(review([event for _, event in record.events], (), REFUSED), "memory")
+    assert "No shot has left" in none.anatomy().layout.annotations[0].text
+
+
+def test_a_fee_in_a_third_asset_is_named_beside_the_sum(record: Record) -> None:
+    fill = Fill("f9", f"{WON}-x-1", Symbol("MARROW"), Side.SELL, *[Decimal(1)] * 2, Decimal("0.02"), "MX", 1)
+    cases = review([*(event for _, event in record.events), e.OrderFilled(1, fill)], (), WON)
+    assert "0.0405 of fees and 0.02 MX" in PostMortem(cases, "memory").summary
 
 
 def test_an_empty_post_mortem_explains_itself() -> None:

@@ -71,6 +71,7 @@ async def test_an_order_whose_reports_are_all_lost_is_asked_for_and_managed(stat
         return told == order.client_id
 
     deaf_to(desk, ours)
+    desk.engine.questions.reconcile_ns = None  # a comparison that happens to come first would find its trades
     await desk.run(desk.script(Fate.PLAIN).opens_ns + HOUR)
     assert desk.engine.desk.orders[order.client_id].fills
     assert snipe_of(desk, Fate.PLAIN).state is SnipeState.CLOSED

@@ -11,7 +11,7 @@ from mexclab.config import ListingsSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import DAY, HOUR, MINUTE
 from mexclab.domain.desk import Desk
-from mexclab.domain.listing import CalendarEntry, SymbolState
+from mexclab.domain.listing import CalendarEntry, Partial, SymbolState
 from mexclab.domain.market import Symbol
 from mexclab.errors import VenueUnavailable
 from mexclab.patterns.calendar_lead import CalendarLead
@@ -39,11 +39,12 @@ class Board:
     table: list[SymbolState] = field(default_factory=list)
     away: str = ""
     table_away: str = ""
+    is_partial: bool = False
 
     async def entries(self) -> Sequence[CalendarEntry]:
         if self.away:
             raise VenueUnavailable(self.away)
-        return list(self.rows)
+        return Partial(self.rows) if self.is_partial else list(self.rows)
 
     async def states(self) -> Sequence[SymbolState]:
         if self.table_away:

@@ -84,6 +84,13 @@ def broken(desk: Desk, intent: Intent, limits: LimitSettings, known: Facts) -> s
     return {breach.limit for breach in verdict.breaches}
 
 
+def closed(desk: Desk, *results: Result) -> None:
+    """As if these snipes, and only with these outcomes, had been closed in this order."""
+    for result in results:
+        desk._results.pop(result.snipe_id, None)
+        desk._results[result.snipe_id] = result
+
+
 def test_an_entry_within_every_limit_is_cleared() -> None:
     verdict = review(Intent(entry(plan()), plan()), funded(), LimitSettings(), facts())
     assert verdict.cleared
@@ -154,13 +161,22 @@ def test_a_halt_an_unknown_order_and_a_dispute_each_stop_entries() -> None:
     }
 
 
-def test_open_snipes_exposure_and_unpriced_holdings_are_counted() -> None:
+def test_what_nobody_can_price_counts_as_worth_nothing_and_bars_entries_only_by_that_loss() -> None:
+    limits = LimitSettings(total_exposure_quote=Decimal(500))
+    small, large = holding(XYZ, "9", "1"), holding(XYZ, "150", "1")
+    assert broken(small, Intent(entry(plan()), plan()), limits, facts()) == set()
+    verdict = review(Intent(entry(plan()), plan()), large, limits, facts())
+    assert {breach.limit for breach in verdict.breaches} == {"day_loss_quote", "drawdown"}
+    assert all("XYZUSDT counted as worth nothing" in breach.why for breach in verdict.breaches)
+
+
+def test_open_snipes_and_exposure_are_counted() -> None:
     desk = holding(XYZ, "30", "1.5")
     limits = LimitSettings.model_construct(
         **{**LimitSettings().model_dump(), "open_snipes": 1, "total_exposure_quote": Decimal(80)}
     )
     found = broken(desk, Intent(entry(plan()), plan()), limits, facts())
-    assert found == {"open_snipes", "total_exposure_quote", "price_unknown"}
+    assert found == {"open_snipes", "total_exposure_quote"}
 
 
 def test_a_fall_on_paper_counts_as_loss_of_the_day_and_as_drawdown() -> None:
@@ -174,18 +190,19 @@ def test_a_fall_on_paper_counts_as_loss_of_the_day_and_as_drawdown() -> None:
 
 def test_a_streak_of_losses_pauses_entries_and_the_pause_ends() -> None:
     desk = funded()
-    desk.results = [Result(f"r-{n}", XYZ, NOW - n * MINUTE, Decimal(-1)) for n in (3, 2, 1)]
+    lost = [Result(f"r-{n}", XYZ, NOW - n * MINUTE, Decimal(-1)) for n in (3, 2, 1)]
+    closed(desk, *lost)
     intent = Intent(entry(plan()), plan())
     assert broken(desk, intent, LimitSettings(), facts()) == {"loss_streak"}
-    desk.results[-1] = replace(desk.results[-1], profit=Decimal(1))
+    closed(desk, replace(lost[-1], profit=Decimal(1)))
     assert broken(desk, intent, LimitSettings(), facts()) == set()
-    desk.results = [Result(f"r-{n}", XYZ, NOW - HOUR - n * MINUTE, Decimal(-1)) for n in (3, 2, 1)]
+    closed(desk, *(Result(f"r-{n}", XYZ, NOW - HOUR - n * MINUTE, Decimal(-1)) for n in (3, 2, 1)))
     assert broken(desk, intent, LimitSettings(), facts()) == set()
 
 
 def test_a_symbol_that_was_just_traded_cools_down() -> None:
     desk = funded()
-    desk.results = [Result("r-1", ABC, NOW - MINUTE, Decimal(1))]
+    closed(desk, Result("r-1", ABC, NOW - MINUTE, Decimal(1)))
     assert broken(desk, Intent(entry(plan()), plan()), LimitSettings(), facts()) == {"symbol_cooldown"}
 
 

@@ -89,7 +89,7 @@ class Wire:
         self.is_up = True
         await venue.start()
         await recovery.start(self.engine, IDENTITY)
-        self.running = asyncio.create_task(replay.run(self.engine))
+        self.running = asyncio.create_task(replay.run(self.engine, stepped=False))
 
     async def kill(self) -> None:
         """End the process: nothing more is written, decided or heard."""
@@ -238,7 +238,7 @@ def _money(wire: Wire) -> Iterator[str]:
         quote += (fill.value if fill.side == "SELL" else -fill.value) - fill.fee
     if quote != totals.get("USDT"):
         yield f"USDT: {quote} by the fills, {totals.get('USDT')} at the venue"
-    yield from recovery.balance_mismatches(wire.desk, totals)
+    yield from (each.sentence for each in recovery.balance_mismatches(wire.desk, totals))
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,8 @@ from mexclab.venues.mexc.wire_account import OrderRow, SymbolOf, balances_of, fi
 
 MOST_ORDERS = 500  # that may have ended without our being told
 
+NO_PAIR = frozenset({-1121})  # the venue has no such pair (any more); 10007 and kin mean: not open
+
 
 @dataclass(frozen=True, slots=True)
 class AccountTerms:
@@ -130,7 +132,7 @@ class MexcAccount:
                 QUERY_ORDER, (("symbol", str(symbol)), ("origClientOrderId", client_id))
             )
         except VenueRejected as error:
-            if error.data.get("code") in UNKNOWN_ORDER:
+            if error.data.get("code") in UNKNOWN_ORDER | NO_PAIR:
                 return None
             raise not_said(error) from error
         if row.symbol != str(symbol) or row.client_order_id not in (None, "", client_id):
@@ -149,6 +151,12 @@ class MexcAccount:
         mine = self.gate.verdicts.client_id
         return [replace(each, client_id=mine(each.venue_id) or each.client_id) for each in found]
 
+    def recall(self, orders: Sequence[Order]) -> None:
+        """Orders of before this start: the venue tells trades by its own ids; these say whose."""
+        for order in orders:
+            if order.venue_id is not None:
+                self.gate.verdicts.remember(order.venue_id, order.client_id)
+
     async def fills(self, symbol: Symbol, since_ns: int) -> Sequence[Fill]:
         """Our trades of one symbol since then, the oldest first; the venue keeps them for a month.
 
@@ -157,7 +165,12 @@ class MexcAccount:
         """
         self._symbols[symbol] = None
         mine = self.gate.verdicts.client_id
-        rows = await self._trades.since(symbol, since_ns)
+        try:
+            rows = await self._trades.since(symbol, since_ns)
+        except VenueUnavailable as error:
+            if error.data.get("code") not in NO_PAIR:
+                raise
+            rows = []  # a pair that was taken off has nothing to tell; what is held shows in the balances
         return [fill_of(row, lambda _: symbol, mine(row.order_id)) for row in rows]
 
     async def fills_of(self, order: VenueOrder) -> Sequence[Fill]:

@@ -22,6 +22,7 @@ class News:
         self._told: list[Happening] = []
         self._waiter: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
+        self._stirred = False
         self._owed = False  # news waited while a moment was served: it comes next, whatever is due
 
     def tell(self, happening: Happening) -> None:
@@ -32,6 +33,11 @@ class News:
     def fail(self, error: BaseException) -> None:
         """Whoever waits is told that no more news will come, now and from now on."""
         self._failure = error
+        self._wake()
+
+    def stir(self) -> None:
+        """Whoever waits looks again at what is due, news or not."""
+        self._stirred = True
         self._wake()
 
     def _wake(self) -> None:
@@ -52,6 +58,9 @@ class News:
             if self._told and (left > NEAR_NS or self._owed):
                 self._owed = False
                 return self.take()
+            if self._stirred and left > NEAR_NS:
+                self._stirred = False
+                return ()
             if left <= NEAR_NS:
                 await self._clock.sleep_until(at_ns)
                 self._owed = bool(self._told)

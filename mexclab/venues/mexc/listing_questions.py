@@ -8,10 +8,11 @@ from types import MappingProxyType
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.errors import VenueUnavailable
 from mexclab.venues.mexc import endpoints as e
-from mexclab.venues.mexc.listing_facts import Facts, is_named
+from mexclab.venues.mexc.listing_facts import QUOTE, Facts, is_named
 from mexclab.venues.mexc.listing_hints import Hint, hints_of
 from mexclab.venues.mexc.listing_sources import ListingTerms, Web
 from mexclab.venues.mexc.rest import Rest
+from mexclab.venues.mexc.wire import left_out
 from mexclab.venues.mexc.wire_listings import ActivityRow, OfflineRow, entry_of, states_of
 
 MOST_ASKED = 50  # coins in one question about promotions
@@ -28,6 +29,7 @@ class Questions:
 
     Attributes:
         hints, offline, promotions, api_symbols: what was last told beside the facts.
+        is_calendar_whole, is_table_whole, is_info_whole: it has answered, and nothing was left out of that.
     """
 
     def __init__(self, rest: Rest, web: Web, facts: Facts, terms: ListingTerms) -> None:
@@ -35,12 +37,14 @@ class Questions:
         self.offline: Mapping[str, OfflineRow] = MappingProxyType({})
         self.promotions: tuple[ActivityRow, ...] = ()
         self.api_symbols: dict[e.Endpoint, frozenset[str]] = {}
+        self.is_calendar_whole = self.is_table_whole = self.is_info_whole = False
         self._rest, self._web, self._facts, self._terms = rest, web, facts, terms
 
     async def calendar(self) -> int:
         stamp = str(self._rest.clock_ns() // MILLISECOND)
         reply = await self._web.ask(e.CALENDAR, [("timestamp", stamp)])
         self._facts.took_entries(map(entry_of, reply.data.new_coins))
+        self.is_calendar_whole = not left_out(reply.data.new_coins)
         return len(reply.data.new_coins)
 
     async def table(self) -> int:
@@ -53,6 +57,8 @@ class Questions:
             groups = (await self._web.ask(e.WEB_SYMBOLS)).data
         states = states_of(groups)
         self._facts.took_states(states)
+        # a group that cannot be read at all is left out without a count
+        self.is_table_whole = QUOTE in groups and not any(map(left_out, groups.values()))
         return len(states)
 
     async def coming_promotions(self) -> int:
@@ -68,6 +74,7 @@ class Questions:
                 what = "is not base and quote, so the pair cannot be named"
                 self._rest.drift.see(e.EXCHANGE_INFO.name, "symbols[].symbol", what, self._rest.clock_ns())
         self._facts.took_info(rows)
+        self.is_info_whole = not left_out(rows)
         return len(rows)
 
     async def near_info(self) -> int:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from mexclab.domain.clock import MILLISECOND, SECOND
-from mexclab.domain.listing import CalendarEntry, SymbolState
+from mexclab.domain.listing import CalendarEntry, Partial, SymbolState
 from mexclab.domain.market import Symbol
 from mexclab.domain.reports import FeedNews
 from mexclab.errors import VenueUnavailable
@@ -76,22 +76,29 @@ class Listings:
     async def entries(self) -> Sequence[CalendarEntry]:
         """Coins that come or came lately, by every source that knows openings.
 
+        ``Partial`` while a source has yet to answer, or rows of its last answer could not be read.
+
         Raises:
             VenueUnavailable: none of these sources answers, so nothing is known.
         """
         now_ns = await self._known()
         self._need(self._calendar, self._info)
-        return self._facts.entries(now_ns, self._calendar.is_well)
+        found = self._facts.entries(now_ns, self._calendar.is_well)
+        is_whole = self._questions.is_calendar_whole and self._questions.is_info_whole
+        return found if is_whole else Partial(found)
 
     async def states(self) -> Sequence[SymbolState]:
         """Rows of the web's symbol table as they were last told; see ``sources`` for how long ago.
+
+        ``Partial`` until it has answered, or while rows of its last answer could not be read.
 
         Raises:
             VenueUnavailable: neither the table nor the API answers, so nothing is known.
         """
         await self._known()
         self._need(self._table, self._info)
-        return self._facts.states()
+        found = self._facts.states()
+        return found if self._questions.is_table_whole else Partial(found)
 
     def sources(self) -> Sequence[SourceState]:
         """Every source for display: whether it answers, since when not, and when it is asked again."""

@@ -109,6 +109,9 @@ class MarketData:
         whether new pairs enter them before their opening is not established (``api_list_lead_s``).
         """
         row = await self.row(symbol)
+        if row is not None and not row.is_api_tradable and self._has_opened_since(symbol, row):
+            del self._rows[symbol]  # what it said before the opening is no word on what is true after it
+            row = await self.row(symbol)
         if row is not None and row.is_api_tradable:
             return True
         opens_ns, now_ns = (None if row is None else row.first_open_ns), self._rest.clock_ns()
@@ -148,6 +151,11 @@ class MarketData:
         self._rows[symbol] = (self._steady_s(), found)
         return found
 
+    def _has_opened_since(self, symbol: Symbol, row: SymbolInfo) -> bool:
+        """Whether the pair opened after its row was asked for."""
+        age_ns, now_ns = int((self._steady_s() - self._rows[symbol][0]) * SECOND), self._rest.clock_ns()
+        return row.first_open_ns is not None and now_ns - age_ns <= row.first_open_ns <= now_ns
+
     async def api_symbols(self) -> frozenset[str]:
         """The pairs that take orders by API: for this account where a key allows to ask, else for anyone."""
         if self._rest.signer is not None:
@@ -182,7 +190,10 @@ class MarketData:
         return found
 
     async def _ask_time(self) -> int:
-        return int((await self._rest.ask(TIME)).server_time)
+        try:
+            return int((await self._rest.ask(TIME)).server_time)
+        except VenueRejected as refusal:
+            raise VenueUnavailable(f"the venue refused to tell its time: {refusal.message}") from refusal
 
     def _is_fresh(self, at_s: float) -> bool:
         return self._steady_s() - at_s < self.terms.fresh_for_s

@@ -147,6 +147,9 @@ class MexcVenue:
     def watch(self, symbol: Symbol) -> None:
         self.stream.watch(symbol)
 
+    def stir(self) -> None:
+        self.news.stir()
+
     async def until(self, at_ns: int) -> Sequence[Happening]:
         return await self.news.until(at_ns)
 
@@ -154,6 +157,9 @@ class MexcVenue:
 
     def prepare(self, order: Order, release_ns: int) -> None:
         self.account.prepare(order, release_ns)
+
+    def recall(self, orders: Sequence[Order]) -> None:
+        self.account.recall(orders)
 
     def submit(self, order: Order) -> None:
         self.account.submit(order)

@@ -101,6 +101,7 @@ class WebSocket(asyncio.Protocol):
             self._ear.closed(why)
         elif not self.opened.done():
             self.opened.set_exception(VenueUnavailable(f"the stream does not open: {why}"))
+            self.opened.exception()  # seen, should nobody wait any more
 
     def _fail(self, why: str) -> None:
         self._why = self._why or why

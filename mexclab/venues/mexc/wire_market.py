@@ -251,6 +251,7 @@ def market_of(row: SymbolInfo) -> Market:
         min_notional=row.quote_amount_precision,
         maker_fee=row.maker_commission,
         taker_fee=row.taker_commission,
+        takes_limits=not row.order_types or "LIMIT" in row.order_types,  # a row may leave them unsaid
     )
 
 

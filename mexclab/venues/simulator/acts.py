@@ -14,7 +14,7 @@ from mexclab.venues.orders import NewOrder
 if TYPE_CHECKING:
     from mexclab.venues.simulator.world import World
 
-DECREES = frozenset({"postpone", "pause", "reopen", "limit_sides", "delist", "forbid_api"})
+DECREES = frozenset({"postpone", "withdraw", "pause", "reopen", "limit_sides", "delist", "forbid_api"})
 
 
 def entry(act: str, at_ns: int, facts: Mapping[str, Any]) -> dict[str, Any]:

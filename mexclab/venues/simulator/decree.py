@@ -19,6 +19,7 @@ class Decree:
         delisted_ns: since when it is no longer traded.
         no_api_until_ns: no order by API before then, although it trades.
         opens_ns: when it opens again, after its opening was taken back.
+        is_withdrawn: it was announced, and is not any more.
     """
 
     is_paused: bool = False
@@ -26,6 +27,7 @@ class Decree:
     delisted_ns: int | None = None
     no_api_until_ns: int = 0
     opens_ns: int | None = None
+    is_withdrawn: bool = False
 
     def waits(self, now_ns: int) -> bool:
         """Whether its opening was taken back and is still to come."""
@@ -33,7 +35,7 @@ class Decree:
 
     def phase(self, natural: Phase, now_ns: int) -> Phase:
         """What comes of it for a symbol that would be in phase ``natural``."""
-        if self.delisted_ns is not None:
+        if self.delisted_ns is not None or self.is_withdrawn:
             return Phase.CLOSED
         if self.is_paused:
             return Phase.PAUSED

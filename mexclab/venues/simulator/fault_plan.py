@@ -114,7 +114,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return frozenset(self.nth if isinstance(self.nth, tuple) else (self.nth,))
 
 
-ActName = Literal["postpone", "pause", "reopen", "limit_sides", "delist", "forbid_api", "clock"]
+ActName = Literal["postpone", "withdraw", "pause", "reopen", "limit_sides", "delist", "forbid_api", "clock"]
 
 
 class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,8 +122,8 @@ class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         at_s: venue seconds after the plan was loaded; open_s: after the symbol's opening, negative = before.
-        by_s, to_ns: postpone, by so much or to that moment. for_s, until_ns: how long ``forbid_api`` and
-            ``pause`` hold (neither: for ever).
+        by_s, to_ns: postpone, by so much or to that moment. for_s, until_ns: how long ``forbid_api``,
+            ``pause`` and ``withdraw`` hold (neither: for ever).
         side: the only one that ``limit_sides`` leaves; none: both again.
     """
 
@@ -176,6 +176,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 _ACT_FIELDS: Mapping[str, frozenset[str]] = {
     "postpone": frozenset({"by_s", "to_ns"}),
+    "withdraw": frozenset({"for_s", "until_ns"}),
     "pause": frozenset({"for_s", "until_ns"}),
     "reopen": frozenset(),
     "limit_sides": frozenset({"side"}),

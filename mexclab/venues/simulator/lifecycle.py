@@ -1,4 +1,4 @@
-"""What becomes of a symbol over its life: listed, opened, paused, delisted; by script or by decree.
+"""What becomes of a symbol over its life: listed, withdrawn, opened, paused, delisted; by script or decree.
 
 The script of the day (``scenario.py``) says when a listing opens. A decree is what somebody who plays the
 venue orders on top of it, at any time.
@@ -96,6 +96,20 @@ class Lifecycle:
         if str(symbol) not in self.rows() and not self._is_announced(symbol):
             raise DomainError(f"{symbol} is not on this venue", symbol=str(symbol))
 
+    def check_coming(self, symbol: Symbol) -> None:
+        """Raises:
+        DomainError: it is no listing that was announced and has yet to open.
+        """
+        self.check(symbol)
+        script, decree = self._script(symbol), self._decrees.get(symbol)
+        waits = decree is not None and decree.waits(self._market.now_ns)
+        if script is None or (self._market.now_ns >= script.opens_ns and not waits):
+            raise DomainError(f"{symbol} is open, and can only be delisted", symbol=str(symbol))
+
+    def withdrawn(self) -> list[Symbol]:
+        """Listings that were announced, and are not any more."""
+        return [symbol for symbol, decree in self._decrees.items() if decree.is_withdrawn]
+
     def postpone(self, symbol: Symbol, to_ns: int) -> None:
         """Move the opening, earlier or later; of a symbol that is open, take the opening back."""
         now_ns = self._market.now_ns
@@ -106,14 +120,18 @@ class Lifecycle:
             self._decree(symbol).opens_ns = to_ns
         self._tell(symbol, f"{symbol}: the opening is moved to {written(to_ns)}")
 
+    def withdraw(self, symbol: Symbol) -> None:
+        self._decree(symbol).is_withdrawn = True
+        self._tell(symbol, f"{symbol}: the listing is withdrawn")
+
     def pause(self, symbol: Symbol) -> None:
         self._decree(symbol).is_paused = True
         self._tell(symbol, f"{symbol}: trading is paused")
 
     def reopen(self, symbol: Symbol) -> None:
-        """End a pause, a delisting, or the wait for an opening that was taken back."""
+        """End a pause, a delisting, a withdrawal, or the wait for an opening that was taken back."""
         decree = self._decree(symbol)
-        decree.is_paused, decree.delisted_ns = False, None
+        decree.is_paused, decree.delisted_ns, decree.is_withdrawn = False, None, False
         if decree.opens_ns is not None:
             decree.opens_ns = min(decree.opens_ns, self._market.now_ns)
         self._tell(symbol, f"{symbol}: trading goes on")
@@ -160,6 +178,7 @@ class Lifecycle:
 
     def entries(self) -> list[CalendarEntry]:
         gone = {symbol.base for symbol, decree in self._decrees.items() if decree.delisted_ns is not None}
+        gone |= {symbol.base for symbol in self.withdrawn()}
         here = {symbol.base for symbol in self._books} - gone
         return [entry for entry in self._market.entries() if entry.ticker in here]
 
@@ -172,6 +191,8 @@ class Lifecycle:
             if symbol not in self._books:
                 continue
             decree = self._decrees.get(symbol)
+            if decree is not None and decree.is_withdrawn:
+                continue
             if decree is not None and (decree.is_paused or decree.delisted_ns is not None):
                 state = replace(state, sts=2 if decree.delisted_ns is None else 3)
             if decree is not None and decree.opens_ns is not None:
@@ -193,9 +214,9 @@ class Lifecycle:
 
     def _shown(self) -> list[ListingScript]:
         """Listings in the tables; those that opened before this world began are none of its."""
-        now_ns = self._market.now_ns
+        now_ns, gone = self._market.now_ns, self.withdrawn()
         scripts = (script for script in self._market.scripts() if script.symbol in self._books)
-        return [script for script in scripts if script.state(now_ns) is not None]
+        return [each for each in scripts if each.state(now_ns) is not None and each.symbol not in gone]
 
     def _turns(self, now_ns: int) -> list[int]:
         """The coming moments at which a listing's row changes by its script."""

@@ -24,8 +24,8 @@ def act_on_listing(world: World, act: Act) -> None:
     if act.act == "postpone":
         opening = opening_of(world, act.symbol) or world.now_ns
         world.postpone(symbol, opening + nanoseconds(act.by_s or 0.0) if act.to_ns is None else act.to_ns)
-    elif act.act == "pause":
-        world.pause(symbol)
+    elif act.act in ("pause", "withdraw"):
+        world.pause(symbol) if act.act == "pause" else world.withdraw(symbol)
         if until_ns is not None:
             world.schedule(until_ns, lambda: world.reopen(symbol))
     elif act.act == "reopen":
@@ -39,7 +39,7 @@ def act_on_listing(world: World, act: Act) -> None:
 
 
 def symbol_of(world: World, wire_name: str) -> Symbol:
-    """The symbol behind its spelling on the wire, listed or only announced.
+    """The symbol behind its spelling on the wire: listed, only announced, or withdrawn.
 
     Raises:
         DomainError: the world does not know it.
@@ -53,6 +53,9 @@ def symbol_of(world: World, wire_name: str) -> Symbol:
     for entry in world.entries():
         if entry.ticker + "USDT" == wire_name:
             return Symbol(entry.ticker)
+    for symbol in world.lifecycle.withdrawn():
+        if str(symbol) == wire_name:
+            return symbol
     raise DomainError(f"{wire_name!r} is neither listed nor announced", symbol=wire_name)
 
 

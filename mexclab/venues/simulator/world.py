@@ -309,11 +309,20 @@ class World:
             raise DomainError(f"{symbol} cannot open at {to_ns}: that is past", symbol=str(symbol))
         self._decree("postpone", symbol, value=to_ns)
 
+    def withdraw(self, symbol: Symbol) -> None:
+        """Take a coming listing back: no table names it until ``reopen``, and it does not open.
+
+        Raises:
+            DomainError: it is no listing that has yet to open.
+        """
+        self.lifecycle.check_coming(symbol)
+        self._decree("withdraw", symbol)
+
     def pause(self, symbol: Symbol) -> None:
         self._decree("pause", symbol)
 
     def reopen(self, symbol: Symbol) -> None:
-        """End a pause, a delisting, or the wait for an opening that was taken back."""
+        """End a pause, a delisting, a withdrawal, or the wait for an opening that was taken back."""
         self._decree("reopen", symbol)
 
     def limit_sides(self, symbol: Symbol, side: Side | None) -> None:

@@ -1,0 +1,125 @@
+"""Questions: what the desk asks the venue by the clock. None holds the gate while it waits for an answer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mexclab.domain.clock import SECOND
+from mexclab.domain.market import Symbol
+from mexclab.domain.snipe import SnipeState
+from mexclab.errors import VenueUnavailable
+from mexclab.trading import entries, execution, planning, recovery, shots, truth
+
+if TYPE_CHECKING:
+    from mexclab.trading.engine import Engine
+
+CLOCK_POLL_NS = 20 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One that is due; ``name`` says which, and two of one name are never asked at once."""
+
+    name: str
+    ask: Callable[[], Awaitable[None]]
+
+
+class Questions:
+    """When each question is due, and which are being asked.
+
+    In real time they are asked beside the loop that serves shots and news; in stepped time, where an
+    answer takes no time, between its turns.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._running: set[str] = set()
+        self._asked_price: dict[Symbol, int] = {}
+        self.clock_ns = self.settle_ns = self.look_ns = self._looked_ns = 0
+        self.reconcile_ns: int | None = None  # none before the start's own comparison is done
+
+    def hasten(self, at_ns: int) -> None:
+        """Look through the open orders by then."""
+        self.settle_ns = min(self.settle_ns, at_ns)
+
+    def due_ns(self, now_ns: int) -> int:
+        """When the next question is due that is not being asked already."""
+        return min(at for at, _ in self._all(now_ns))
+
+    def due(self, now_ns: int) -> list[Question]:
+        """What is to be asked now. Whoever takes it asks it: it counts as being asked from here on."""
+        found = [question for at, question in self._all(now_ns) if at <= now_ns]
+        self._running.update(question.name for question in found)
+        return [Question(question.name, partial(self._ask, question)) for question in found]
+
+    async def _ask(self, question: Question) -> None:
+        try:
+            await question.ask()
+        finally:
+            self._running.discard(question.name)
+
+    def _all(self, now_ns: int) -> Iterator[tuple[int, Question]]:
+        """Every question that is not being asked, with its moment. Checks may not wait; the rest keeps still
+        around a shot."""
+        engine = self._engine
+        for snipe in engine.desk.live_snipes():
+            stage = entries.next_stage(snipe, now_ns) if snipe.state.is_waiting else None
+            name = f"check {snipe.snipe_id}"
+            if stage is not None and name not in self._running:
+                yield stage[1], Question(name, partial(shots.check, engine, snipe.snipe_id, stage[0]))
+        still_ns = entries.still_until_ns(engine.desk, now_ns)
+        for at, name, ask in self._usual(now_ns):
+            if name not in self._running:
+                yield max(at, still_ns), Question(name, ask)
+
+    def _usual(self, now_ns: int) -> Iterator[tuple[int, str, Callable[[], Awaitable[None]]]]:
+        engine = self._engine
+        yield self.clock_ns, "clock", engine.read_clock
+        if next(engine.desk.open_orders(), None) is not None:
+            yield self.settle_ns, "settle", self._settle
+        if self.reconcile_ns is not None:
+            yield self.reconcile_ns, "reconcile", self._reconcile
+        yield min(self.look_ns, self._looked_ns + planning.pause_ns(engine)), "look", self._look
+        age_ns = engine.rules.orders.price_age_s * SECOND
+        for symbol in self._held():
+            book = engine.books.get(symbol)
+            at = max(book.at_ns if book else 0, self._asked_price.get(symbol, 0)) + age_ns
+            yield at, f"price {symbol}", partial(self._price, symbol)
+
+    def _held(self) -> Iterator[Symbol]:
+        for snipe in self._engine.desk.live_snipes():
+            if snipe.state in (SnipeState.ENTERED, SnipeState.EXITING):
+                yield snipe.plan.symbol
+
+    async def _settle(self) -> None:
+        engine = self._engine
+        await truth.settle_due(engine, engine.parts.clock.now_ns())
+        now = engine.parts.clock.now_ns()
+        self.settle_ns = now + execution.pause_ns(engine.desk, engine.rules.orders)
+
+    async def _look(self) -> None:
+        engine = self._engine
+        now = engine.parts.clock.now_ns()
+        self._looked_ns, self.look_ns = now, now + engine.rules.poll_ns
+        await planning.look(engine, now)
+
+    async def _reconcile(self) -> None:
+        engine = self._engine
+        self.reconcile_ns = engine.parts.clock.now_ns() + engine.rules.orders.reconcile_s * SECOND
+        with contextlib.suppress(VenueUnavailable):  # compared again at the next turn; health shows the road
+            await recovery.reconcile(engine)
+
+    async def _price(self, symbol: Symbol) -> None:
+        """Ask for the price of something held whose stream has been silent."""
+        engine = self._engine
+        self._asked_price[symbol] = engine.parts.clock.now_ns()
+        try:
+            book = await engine.parts.venue.book(symbol)
+        except VenueUnavailable:
+            return
+        if book is not None:
+            await engine.see(book)
