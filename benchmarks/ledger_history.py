@@ -47,7 +47,9 @@ class Story:
         yield from self._ready()
         yield from self._fired()
         if self.number % 7 == 6:
-            yield e.SnipeMoved(self.open_ns + 21 * SECOND, self.snipe_id, SnipeState.MISSED, "no_fill", "no seller")
+            yield e.SnipeMoved(
+                self.open_ns + 21 * SECOND, self.snipe_id, SnipeState.MISSED, "no_fill", "no seller"
+            )
             return
         yield e.SnipeMoved(self.open_ns + SECOND, self.snipe_id, SnipeState.ENTERED, "filled", "it is bought")
         yield from (self._stopped() if self.number % 5 == 4 else self._sold_in_rungs())
@@ -70,7 +72,12 @@ class Story:
         yield e.ListingStateSeen(seen + HOUR, self.symbol, (2, 3, 4))
 
     def _ready(self) -> Iterator[e.Event]:
-        for stage, before in (("T-2h", 2 * HOUR), ("T-10min", 10 * MINUTE), ("T-60s", MINUTE), ("T-5s", 5 * SECOND)):
+        for stage, before in (
+            ("T-2h", 2 * HOUR),
+            ("T-10min", 10 * MINUTE),
+            ("T-60s", MINUTE),
+            ("T-5s", 5 * SECOND),
+        ):
             at = self.open_ns - before
             yield e.PreflightDone(at, self.snipe_id, Preflight(at, stage, True))
             if stage == "T-2h":

@@ -63,6 +63,18 @@ export function age(ms) {
   return ms < 90_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`;
 }
 
+/** How long ago, in one unit: `34 s`, `12 min`, `5.2 h`, `3.0 d`. */
+export function since(ms) {
+  const seconds = Math.max(0, ms / 1000);
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : hours(seconds / 3600);
+}
+
+/** The coin of a pair: FERN of FERNUSDT. */
+export function base(symbol, quote) {
+  return symbol.endsWith(quote) ? symbol.slice(0, -quote.length) : symbol;
+}
+
 export function hours(value) {
   return value >= 48 ? `${(value / 24).toFixed(1)} d` : `${value.toFixed(1)} h`;
 }

@@ -17,13 +17,13 @@ export class Link {
   }
 
   /** Ask for something; resolves to `{ ok, message, halted }`, also when nobody answers. */
-  ask(name, about = {}) {
+  ask(name, about = {}, patience = ANSWER_MS) {
     const id = this.next++;
     return new Promise((resolve) => {
       const late = setTimeout(() => {
         this.waiting.delete(id);
         resolve({ ok: false, message: `${name} was not confirmed: this page's kernel does not answer. Use \`mexclab ${name}\` in a terminal.` });
-      }, ANSWER_MS);
+      }, patience);
       this.waiting.set(id, (answer) => {
         clearTimeout(late);
         resolve(answer);

@@ -8,11 +8,15 @@ import { Clock } from "./clock.js";
 import { attr, el } from "./dom.js";
 import { Headline } from "./headline.js";
 import { Link } from "./link.js";
-import { Positions, Results } from "./positions.js";
+import { Orders } from "./orders.js";
+import { Positions } from "./positions.js";
+import { Results } from "./results.js";
 import { Limits, Tape } from "./side.js";
 import { TopBar } from "./topbar.js";
+import { Truth } from "./truth.js";
 
 const TICK_MS = 100;
+const COMPARE_MS = 65_000; // the venue is asked for every order of ours
 
 class Desk {
   constructor(model, root) {
@@ -21,6 +25,7 @@ class Desk {
     this.venue = new Clock();
     this.pending = null;
     this.desk = null;
+    this.books = { orders: [], more: false, snipes: [], why: "" };
     this.down = "";
     this.chosen = new URLSearchParams(location.search).get("symbol") || model.get("symbol") || "";
     const choose = (symbol) => this.choose(symbol);
@@ -41,16 +46,21 @@ class Desk {
     this.readColours();
     this.chart = new Chart(colours);
     this.book = new Book(colours);
-    this.positions = new Positions({ choose, flatten: () => this.ask("flatten", { why: "flatten pressed on the desk page" }) });
-    this.parts = [this.top, this.headline, this.board, this.chart, this.book, this.positions, new Results(), new Limits(), new Tape()];
-    const [, , , , , positions, results, limits, tape] = this.parts;
+    this.orders = new Orders({ choose, truth: new Truth({ compare: () => this.ask("reconcile", {}, COMPARE_MS) }) });
+    this.positions = new Positions({
+      choose,
+      flatten: () => this.ask("flatten", { why: "flatten pressed on the desk page" }),
+      sweep: () => this.ask("sweep", { why: "sweep pressed on the desk page" }),
+    });
+    const [results, limits, tape] = [new Results(), new Limits(), new Tape()];
+    this.parts = [this.top, this.headline, this.board, this.orders, this.chart, this.book, this.positions, results, limits, tape];
     this.node.append(
       el("div", { class: "mx-sticky" }, this.top.node, this.haltBanner.node, this.linkBanner.node),
       this.headline.node,
       el(
         "div", { class: "mx-grid" },
-        this.board.node,
-        el("div", { class: "mx-middle" }, el("div", { class: "mx-market" }, this.chart.node, this.book.node), el("div", { class: "mx-money" }, positions.node, results.node)),
+        el("div", { class: "mx-left-side" }, this.board.node, this.orders.node),
+        el("div", { class: "mx-middle" }, el("div", { class: "mx-market" }, this.chart.node, this.book.node), el("div", { class: "mx-money" }, this.positions.node, results.node)),
         el("div", { class: "mx-side" }, limits.node, tape.node),
       ),
       this.toasts.node,
@@ -88,6 +98,8 @@ class Desk {
       if (this.pending === null && !document.hidden) requestAnimationFrame(() => this.draw());
       this.pending = message;
       if (document.hidden) this.acknowledge(); // nothing is drawn there, and nothing must wait for it
+    } else if (message.kind === "books") {
+      this.books = message.why ? { ...this.books, why: message.why } : message;
     } else if (message.kind === "link") {
       this.down = message.why;
     } else if (message.kind === "fault") {
@@ -100,7 +112,7 @@ class Desk {
     if (message === null) return;
     if (!this.colours.text) this.repaint(); // made before its styles were there
     this.desk = message.desk;
-    for (const part of this.parts) part.update(this.desk, this.chosen || this.desk.chart.symbol);
+    for (const part of this.parts) part.update(this.desk, this.chosen || this.desk.chart.symbol, this.books);
     this.haltBanner.update(this.desk.halt);
     attr(this.node, "data-halted", this.desk.halt !== null);
     attr(this.node, "data-mode", this.desk.mode);
@@ -135,8 +147,8 @@ class Desk {
     if (!answer.ok) this.toasts.say("bad", answer.message);
   }
 
-  async ask(name, about) {
-    const answer = await this.link.ask(name, about);
+  async ask(name, about, patience) {
+    const answer = await this.link.ask(name, about, patience);
     this.toasts.say(answer.ok ? "good" : "bad", answer.ok ? answer.message : `${name} refused: ${answer.message}`);
   }
 

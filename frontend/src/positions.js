@@ -1,30 +1,39 @@
-// What is held, where its stop and its targets are, and what was earned.
+// What is held: where its stop and its targets are, what cannot be sold and why, and what was left over.
 
 import { Rows, attr, el, show, text } from "./dom.js";
-import { amount, clock, countdown, day, money, percent, price, sign } from "./format.js";
+import { amount, base, clock, countdown, money, percent, plain, price, sign, since } from "./format.js";
+import { Track, rungs } from "./rungs.js";
+
+const FRESH_MS = 90_000; // no exit acts on a price that is older
 
 export class Positions {
-  constructor({ choose, flatten }) {
+  constructor({ choose, flatten, sweep }) {
     this.cards = el("div", { class: "mx-cards" });
-    this.orders = el("ul", { class: "mx-orders", "aria-label": "Open orders" });
     this.empty = el("p", { class: "mx-empty" }, "No position. What a snipe buys at an opening shows up here, with its stop, its targets and its time stop.");
     this.flat = new Confirm("Flatten…", "Sell everything that is held?", "Sell everything", flatten);
+    this.left = new LeftOver(sweep);
     this.node = el(
       "section", { class: "mx-panel mx-positions" },
       el("h2", {}, "Positions", this.flat.node),
-      el("div", { class: "mx-scroll", tabindex: 0, "aria-label": "Positions" }, this.cards, this.orders, this.empty),
+      el("div", { class: "mx-scroll", tabindex: 0, "aria-label": "Positions" }, this.cards, this.empty, this.left.node),
     );
     this.rows = new Rows(this.cards, () => new PositionCard(choose));
-    this.orderRows = new Rows(this.orders, () => new OrderLine());
   }
 
-  update(desk) {
+  update(desk, _chosen, books) {
     const quote = desk.risk.quote;
-    this.rows.update(desk.positions.map((item) => ({ item, quote })), ({ item }) => item.symbol);
-    this.orderRows.update(desk.orders, (order) => order.client_id);
-    show(this.empty, desk.positions.length === 0 && desk.orders.length === 0);
-    show(this.orders, desk.orders.length > 0);
-    show(this.flat.node, desk.positions.length > 0);
+    const left = new Set(desk.remainders.map((each) => each.symbol));
+    const held = desk.positions.filter((each) => each.snipe_id !== null || !left.has(each.symbol));
+    const about = (item) => ({
+      item, quote,
+      listing: desk.listings.find((each) => each.snipe_id === item.snipe_id && item.snipe_id !== null) ?? null,
+      snipe: books.snipes.find((each) => each.snipe_id === item.snipe_id) ?? null,
+      raise: desk.tape.findLast((each) => each.kind === "StopRaised" && each.symbol === item.symbol) ?? null,
+    });
+    this.rows.update(held.map(about), ({ item }) => item.symbol);
+    this.left.update(desk.remainders, quote);
+    show(this.empty, held.length === 0);
+    show(this.flat.node, held.length > 0);
   }
 
   tick(venue) {
@@ -53,133 +62,135 @@ class Confirm {
   }
 }
 
+/** A line of a card: a name and what is to be said; away while there is nothing. */
+class Line {
+  constructor(is, name, ...parts) {
+    this.name = el("dt", {}, name);
+    this.value = el("dd", { "data-is": is }, ...parts);
+  }
+
+  show(visible) {
+    show(this.name, visible);
+    show(this.value, visible);
+  }
+}
+
 class PositionCard {
   constructor(choose) {
     this.symbol = el("button", { type: "button", class: "mx-symbol", onclick: () => choose(this.item.symbol) });
-    this.size = el("div", { class: "mx-facts" });
+    this.leaving = el("span", { class: "mx-state mx-leaving" });
+    this.size = el("span", {});
+    this.old = el("span", {});
     this.gain = el("span", { class: "mx-gain" });
     this.share = el("span", { class: "mx-share" });
     this.track = new Track();
-    this.stop = el("span", { "data-is": "stop" });
-    this.target = el("span", { "data-is": "target" });
-    this.time = el("span", { "data-is": "time" });
+    [this.stopAt, this.stopWhy] = [el("b", {}), el("span", {})];
+    this.stop = new Line("stop", "Stop", this.stopAt, " ", this.stopWhy);
+    this.peak = new Line("peak", "Trailing");
+    this.ladder = el("span", { class: "mx-rungs" });
+    this.target = new Line("target", "Ladder", this.ladder);
+    this.time = new Line("time", "Time stop");
+    this.sale = new Line("sale", "Not sellable");
+    const lines = [this.stop, this.peak, this.target, this.time, this.sale];
     this.node = el(
       "article", { class: "mx-card" },
-      el("div", { class: "mx-card-top" }, this.symbol, el("span", { class: "mx-result" }, this.gain, this.share)),
-      this.size,
+      el("div", { class: "mx-card-top" }, this.symbol, this.leaving, el("span", { class: "mx-result" }, this.gain, this.share)),
+      el("div", { class: "mx-facts" }, this.size, " ", this.old),
       this.track.node,
-      el("div", { class: "mx-card-end" }, this.stop, this.target, this.time),
+      el("dl", { class: "mx-card-end" }, ...lines.flatMap((line) => [line.name, line.value])),
     );
+    this.chips = new Rows(this.ladder, () => {
+      const node = el("span", { class: "mx-rung" });
+      return { node, update: (rung) => chip(node, rung) };
+    });
   }
 
-  update({ item, quote }) {
+  update(told) {
+    const { item, quote, listing, snipe } = told;
     this.item = item;
     text(this.symbol, item.symbol);
-    text(this.size, `${amount(item.quantity)} at ${price(item.average_cost)}  →  ${price(item.price)}  ·  ${money(item.value)} ${quote}`);
+    const leaving = listing?.state === "EXITING";
+    show(this.leaving, leaving);
+    text(this.leaving, `▽ EXITING${snipe?.exit_why ? `: ${snipe.exit_why}` : ""}`);
+    text(this.size, `${amount(item.quantity)} ${base(item.symbol, quote)} at ${price(item.average_cost)}  →  ${price(item.price)}  ·  ${money(item.value)} ${quote}`);
     text(this.gain, `${money(item.unrealised, true)} ${quote}`);
     text(this.share, percent(item.unrealised_fraction));
     for (const node of [this.gain, this.share]) attr(node, "data-sign", sign(item.unrealised));
-    const to = (goal) => (item.price === null ? `at ${price(goal)}` : percent(Number(goal) / Number(item.price) - 1));
-    text(this.stop, item.stop_price === null ? "no stop" : `stop ${to(item.stop_price)}`);
-    attr(this.stop, "title", item.stop_price && `Everything is sold at ${price(item.stop_price)}`);
-    const next = item.targets.find((each) => !each.filled);
-    text(this.target, next ? `next target ${to(next.price)}` : "all targets sold");
-    attr(this.target, "title", next && `${Math.round(Number(next.share) * 100)} % is sold at ${price(next.price)}`);
-    this.track.update(item);
+    const plan = snipe?.exit ?? listing?.exit ?? null;
+    this.updateStop(told, plan);
+    const steps = rungs(item, plan, snipe?.entry_price ?? item.average_cost);
+    this.target.show(steps.length > 0);
+    this.chips.update(steps.map((rung) => ({ ...rung, quote })), ({ key }) => key);
+    this.sale.show(item.sellable !== true && item.why !== "");
+    text(this.sale.value, item.why);
+    text(this.sale.name, item.sellable === null ? "Sellable?" : "Not sellable");
+    this.track.update(item, steps);
+  }
+
+  updateStop({ item, quote, snipe, raise }, plan) {
+    if (item.stop_price === null) {
+      text(this.stopAt, "none");
+      text(this.stopWhy, item.snipe_id === null ? "· no snipe looks after it; sell it at the venue" : "");
+      this.peak.show(false);
+      return;
+    }
+    const [now, entry] = [Number(item.stop_price), Number(snipe?.entry_price ?? item.average_cost)];
+    const far = item.price === null ? "no price to compare with" : `${percent(now / Number(item.price) - 1)} from the bid`;
+    text(this.stopAt, `${price(now)} ${quote}`);
+    const first = plan === null ? null : entry * (1 - Number(plan.stop_loss));
+    const why = raise?.text.replace(/^stop raised to [^:]*: /, "") ?? "it followed the bid";
+    const raised = first === null ? `raised: ${why}` : `raised ${percent(now / first - 1)} from ${price(first)}: ${why}`;
+    const planned = plan === null ? "" : `as planned, ${percent(-Number(plan.stop_loss), 0)} from the entry`;
+    text(this.stopWhy, [far, item.stop_raised ? raised : planned].filter(Boolean).map((each) => `· ${each}`).join(" "));
+    attr(this.stop.value, "title", `Everything is sold once the best bid is at ${item.stop_price} ${quote} or below`);
+    this.peak.show(item.trailing !== null || item.peak_price !== null);
+    const gap = item.trailing === null ? "no trailing stop" : `${percent(Number(item.trailing)).replace("+", "")} below the highest bid`;
+    text(this.peak.value, `${gap} · ${item.peak_price === null ? "no rise yet" : `peak ${price(item.peak_price)} ${quote}`}`);
   }
 
   tick(now) {
-    const left = this.item.time_stop_ms === null ? null : this.item.time_stop_ms - now;
-    text(this.time, left === null ? "no time stop" : left > 0 ? `time stop in ${countdown(left)}` : "time stop reached");
+    const { time_stop_ms: end, price_at_ms: priced } = this.item;
+    const left = end === null ? null : end - now;
+    text(this.time.value, left === null ? "none" : left > 0 ? `in ${countdown(left)}, at ${clock(end)} UTC` : `reached at ${clock(end)} UTC`);
+    const old = priced === null ? null : now - priced;
+    text(this.old, old === null ? "· no price yet" : `· bid ${since(old)} old`);
+    attr(this.old, "class", old === null || old > FRESH_MS ? "mx-old" : "mx-name");
+    attr(this.old, "title", old !== null && old > FRESH_MS ? "No stop and no exit acts on a price older than 90 s" : null);
   }
 }
 
-/** From the stop to the last target: where the price stands between them. */
-class Track {
-  constructor() {
-    this.entry = el("i", { class: "mx-at", "data-is": "entry", title: "Average cost" });
-    this.price = el("i", { class: "mx-at", "data-is": "price", title: "Price" });
-    this.fill = el("i", { class: "mx-run" });
-    this.line = el("div", { class: "mx-line" }, this.fill, this.entry);
-    this.node = el("div", { class: "mx-track", role: "img" }, this.line);
-    this.line.append(this.price);
-    this.rows = new Rows(this.node, () => {
-      const node = el("span", { class: "mx-target" });
-      return { node, update: (each) => this.updateTarget(node, each) };
+const SIGNS = { sold: "✓", partly: "◐", resting: "○", waiting: "–" };
+const WORDS = { sold: "sold", partly: "partly sold", resting: "rests at the venue", waiting: "not placed" };
+
+function chip(node, { state, gain, sold, quantity, at, share, quote }) {
+  attr(node, "data-state", state);
+  const count = state === "waiting" ? "not placed" : state === "sold" ? amount(sold) : `${amount(sold)} / ${amount(quantity)}`;
+  text(node, `${SIGNS[state]} ${percent(gain, 0)} · ${count}`);
+  attr(node, "title", `${Math.round(share * 100)} % of the entry at ${plain(at)} ${quote}: ${WORDS[state]}`);
+}
+
+/** What snipes that are over could not sell: dust, as a rule. */
+class LeftOver {
+  constructor(sweep) {
+    this.list = el("ul", {});
+    this.sell = new Confirm("Sell…", "Sell what can be sold?", "Sell it", sweep);
+    this.node = el("div", { class: "mx-left-over" }, el("h3", {}, "Left over", this.sell.node), this.list);
+    this.rows = new Rows(this.list, () => {
+      const [what, worth, why] = [el("b", {}), el("span", {}), el("p", {})];
+      return { node: el("li", {}, what, worth, why), update: (each) => this.write(each, what, worth, why) };
     });
-    this.rows.parent = el("div", { class: "mx-targets" });
-    this.node.append(this.rows.parent);
   }
 
-  updateTarget(node, { target, at, gain }) {
-    node.style.left = `${at * 100}%`;
-    attr(node, "data-filled", target.filled);
-    text(node, `${target.filled ? "✓ " : ""}${percent(gain, 0)}`);
-    attr(node, "title", `Sell ${Math.round(Number(target.share) * 100)} % at ${price(target.price)}${target.filled ? ": done" : ""}`);
+  update(remainders, quote) {
+    this.quote = quote;
+    this.rows.update(remainders, (each) => each.snipe_id);
+    show(this.node, remainders.length > 0);
+    show(this.sell.node, remainders.some((each) => each.sellable));
   }
 
-  update(item) {
-    const cost = Number(item.average_cost ?? item.price);
-    const prices = [item.stop_price ?? cost, ...item.targets.map((each) => each.price), cost].map(Number);
-    const low = Math.min(...prices);
-    const high = Math.max(...prices);
-    const at = (value) => Math.min(1, Math.max(0, (Number(value) - low) / (high - low || 1)));
-    this.entry.style.left = `${at(cost) * 100}%`;
-    show(this.price, item.price !== null);
-    const here = at(item.price ?? cost);
-    this.price.style.left = `${here * 100}%`;
-    this.fill.style.left = `${Math.min(here, at(cost)) * 100}%`;
-    this.fill.style.width = `${Math.abs(here - at(cost)) * 100}%`;
-    attr(this.fill, "data-sign", here >= at(cost) ? "up" : "down");
-    const targets = item.targets.map((target) => ({ target, at: at(target.price), gain: Number(target.price) / cost - 1 }));
-    this.rows.update(targets, ({ target }) => target.price);
-    attr(this.node, "aria-label", `Price ${price(item.price)} between stop ${price(item.stop_price)} and last target ${price(high)}`);
-  }
-}
-
-class OrderLine {
-  constructor() {
-    this.node = el("li", {});
-  }
-
-  update(order) {
-    attr(this.node, "data-side", order.side);
-    text(this.node, `${order.side.toLowerCase()} ${amount(order.quantity)} ${order.symbol} at ${price(order.price)}  ·  ${order.state.toLowerCase().replaceAll("_", " ")}${Number(order.filled) > 0 ? `, ${amount(order.filled)} filled` : ""}`);
-  }
-}
-
-export class Results {
-  constructor() {
-    this.list = el("ul", { class: "mx-results" });
-    this.empty = el("p", { class: "mx-empty" }, "Nothing was closed yet.");
-    this.sum = el("span", { class: "mx-count" });
-    this.node = el("section", { class: "mx-panel mx-closed" }, el("h2", {}, "Closed", this.sum), el("div", { class: "mx-scroll", tabindex: 0, "aria-label": "Closed snipes" }, this.list, this.empty));
-    this.rows = new Rows(this.list, () => new ResultLine());
-  }
-
-  update(desk) {
-    const latest = desk.results.toSorted((a, b) => b.closed_ms - a.closed_ms);
-    this.rows.update(latest.map((result) => ({ result, today: desk.at_ms })), ({ result }) => result.snipe_id);
-    show(this.empty, latest.length === 0);
-    text(this.sum, latest.length ? `${latest.length}, ${latest.filter((each) => Number(each.profit) > 0).length} with profit` : "");
-  }
-}
-
-class ResultLine {
-  constructor() {
-    this.time = el("time", {});
-    this.symbol = el("b", {});
-    this.reason = el("span", { class: "mx-by" });
-    this.profit = el("span", { class: "mx-gain" });
-    this.node = el("li", {}, this.time, this.symbol, this.reason, this.profit);
-  }
-
-  update({ result, today }) {
-    text(this.time, day(result.closed_ms) === day(today) ? clock(result.closed_ms).slice(0, 5) : day(result.closed_ms).split(" ").slice(1, 3).join(" "));
-    attr(this.time, "title", `${day(result.closed_ms)} ${clock(result.closed_ms)} UTC`);
-    text(this.symbol, result.symbol);
-    text(this.reason, result.reason);
-    text(this.profit, money(result.profit, true));
-    attr(this.profit, "data-sign", sign(result.profit));
+  write(each, what, worth, why) {
+    text(what, `${amount(each.quantity)} ${base(each.symbol, this.quote)}`);
+    text(worth, each.value === null ? "no price" : `${plain(each.value)} ${this.quote}`);
+    text(why, each.sellable ? "Large enough to be sold by now" : `Cannot be sold: ${each.why}`);
   }
 }

@@ -14,15 +14,20 @@ from mexclab.config.address import url_fault
 from mexclab.config.group import Folder, Group
 from mexclab.config.venue import VaultSettings, VenueSettings
 
+MOST_PLACES = 30
+
 
 def _exact(value: Any) -> Any:
     """Text and whole numbers as :class:`Decimal`; a float by its shortest digits, never its binary noise."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     try:
-        return Decimal(str(value).strip())
+        number = Decimal(str(value).strip())
     except InvalidOperation:
         return value
+    if number.is_finite() and number and not -MOST_PLACES <= number.adjusted() <= MOST_PLACES:
+        raise ValueError(f"must be written with at most {MOST_PLACES} places")
+    return number
 
 
 def _tuples(value: Any) -> Any:

@@ -15,6 +15,7 @@ from mexclab.daemon.requests import ExitWish, Reason, Tuning
 from mexclab.daemon.row_types import (
     EntryRow,
     OrderPage,
+    OrderRow,
     OrderStory,
     PositionPage,
     PostMortemPage,

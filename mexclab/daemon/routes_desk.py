@@ -31,9 +31,13 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 SnipeFilterState = Annotated[Literal["live", "over", "all"], Query(description="how far they have come")]
 
 
+_PAGES = (OrderPage, OrderStory, SnipePage, SnipeStory, PostMortemPage)
+_WRITERS: dict[type, TypeAdapter[Any]] = {page: TypeAdapter(page) for page in _PAGES}
+
+
 async def _written(page: Any) -> Response:
     """A page that may be long, written beside the loop that trades."""
-    body = await asyncio.to_thread(TypeAdapter(type(page)).dump_json, page)
+    body = await asyncio.to_thread(_WRITERS[type(page)].dump_json, page)
     return Response(body, media_type="application/json")
 
 

@@ -31,6 +31,7 @@ from mexclab.trading import exits
 from mexclab.trading.handling import Remainder
 
 LONGEST = 40  # digits before or after the point
+MOST_EXTERNAL = 500
 _TEN_DIGITS = Context(prec=10)
 
 
@@ -84,9 +85,11 @@ def fill_row(fill: Fill) -> FillRow:
 
 
 def external_rows(desk: Desk) -> list[ExternalRow]:
+    """The newest orders of others on the account."""
+    newest = list(desk.external.items())[-MOST_EXTERNAL:]
     return [
         ExternalRow(venue_id, str(o.symbol), str(o.side), exact(o.quantity), exact(o.price), seen_ns=o.at_ns)
-        for venue_id, o in desk.external.items()
+        for venue_id, o in newest
     ]
 
 

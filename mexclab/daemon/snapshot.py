@@ -177,7 +177,7 @@ def _listing(engine: Engine, listing: Listing, snipe: Snipe | None) -> dict[str,
 
 
 def _rules(engine: Engine, symbol: Symbol) -> Market | None:
-    return engine._markets.get(symbol)
+    return engine.known_market(symbol)
 
 
 def _quote(engine: Engine, symbol: Symbol) -> rows.Quote:

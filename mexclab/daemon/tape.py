@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mexclab.domain import events as e
 from mexclab.domain.clock import span, written
 from mexclab.domain.desk import Desk
-from mexclab.domain.snipe import SnipeState
+from mexclab.domain.snipe import SnipeState, written_ladder
 
 KEPT = 60
 
@@ -52,6 +52,12 @@ def _listing(event: e.Event) -> tuple[str, str, str] | None:
         case e.OpeningMoved(symbol=symbol, from_ns=from_ns, to_ns=to_ns):
             word = "postponed" if to_ns > from_ns else "brought forward"
             return "warn", str(symbol), f"opening {word} from {written(from_ns)} to {written(to_ns)}"
+        case e.ListingWithdrawn(symbol=symbol, open_ns=open_ns):
+            return (
+                "bad",
+                str(symbol),
+                f"withdrawn: no source shows it any more; it was to open {written(open_ns)}",
+            )
         case e.ListingStateSeen(symbol=symbol, triple=triple):
             return "info", str(symbol), f"state (sts, st, tt) is {triple}"
         case e.SignalRaised(signal=signal):
@@ -86,6 +92,13 @@ def _snipe(event: e.Event, desk: Desk) -> tuple[str, str, str] | None:
             return level, _symbol(snipe_id, desk), f"{to}{': ' + detail if detail else ''}"
         case e.ExitDecided(snipe_id=snipe_id, reason=reason, why=why):
             return "warn", _symbol(snipe_id, desk), f"leaving ({reason}): {why}"
+        case e.ExitReplaced(snipe_id=snipe_id, exit=plan, by=by, why=why):
+            text = f"exit replaced by {by}: {written_ladder(plan.ladder)}; {why}"
+            return "warn", _symbol(snipe_id, desk), text
+        case e.StopRaised(snipe_id=snipe_id, stop_price=stop, why=why):
+            return "info", _symbol(snipe_id, desk), f"stop raised to {stop:.6g}: {why}"
+        case e.FirstTradeSeen(symbol=symbol, price=price, quantity=quantity):
+            return "info", str(symbol), f"first trade: {quantity} at {price}"
         case e.Fired(snipe_id=snipe_id, client_id=client_id, lateness_ns=lateness_ns):
             late = f"{lateness_ns / 1000:.0f} us after its instant"
             return "info", _symbol(snipe_id, desk), f"fired {client_id}, {late}"
@@ -125,6 +138,11 @@ def _desk(event: e.Event) -> tuple[str, str, str] | None:
         case e.Reconciled(orders_asked=asked, fills_found=found, unknown_left=left):
             level = "good" if left == 0 else "bad"
             return level, "", f"reconciled: {asked} orders asked, {found} fills found, {left} open questions"
+        case e.StrategySet(name=name, by=by, why=why):
+            text = f"strategy {name} tuned" if name else "strategy given back to the settings"
+            return "warn", "", f"{text} by {by}: {why}"
+        case e.ReportDisputed(symbol=symbol, why=why):
+            return "bad", str(symbol), f"DISPUTED, no entries until a person resumes: {why}"
         case e.ExternalOrderSeen(symbol=symbol, venue_id=venue_id):
             return "warn", str(symbol), f"order {venue_id} on the account is not ours; it will not be touched"
         case e.WireDrifted(endpoint=endpoint, field=field, what=what):

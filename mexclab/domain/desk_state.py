@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -58,6 +58,9 @@ class DeskState:
         live_snipes: ids of the snipes that are not over, in the desk's order.
         declined: signal id and why no plan was made of it.
         disputed: symbol and why its reports could not be booked.
+
+    Raises:
+        DomainError: it names an order or a snipe that it does not hold.
     """
 
     holdings: Holdings
@@ -75,6 +78,13 @@ class DeskState:
     halt: Halt | None
     strategy: e.StrategySet | None
     reconciled: e.Reconciled | None
+
+    def __post_init__(self) -> None:
+        strays = {*self.open_orders}.difference(order.client_id for order in self.orders)
+        strays |= {*self.live_snipes}.difference(snipe.snipe_id for snipe in self.snipes)
+        if strays:
+            names = ", ".join(sorted(strays))
+            raise DomainError(f"the state names {names} and does not hold it", strays=sorted(strays))
 
     @classmethod
     def of(cls, desk: Desk) -> DeskState:
@@ -99,36 +109,47 @@ class DeskState:
 
 
 def put(desk: Desk, state: DeskState) -> None:
-    """Load ``state`` into ``desk``, in place: whoever holds the desk sees it filled.
+    """Load ``state`` into ``desk``, in place: whoever holds the desk or one of its mappings sees it filled.
 
     Raises:
-        DomainError: the desk is not empty, or the state names an order or a snipe that it does not hold;
-            the desk is as it was.
+        DomainError: the desk is not empty; it is as it was.
+    """
+    require_empty(desk)
+    desk.portfolio = state.holdings.portfolio()
+    desk.halt, desk.strategy, desk.reconciled = state.halt, state.strategy, state.reconciled
+    desk.orders.update((order.client_id, order) for order in state.orders)
+    desk.snipes.update((snipe.snipe_id, snipe) for snipe in state.snipes)
+    desk.signals.update((signal.signal_id, _read_only(signal)) for signal in state.signals)
+    desk.declined.update(state.declined)
+    desk.first_books.update(dict.fromkeys(state.first_books))
+    desk.first_trades.update(dict.fromkeys(state.first_trades))
+    desk.external.update((seen.venue_id, seen) for seen in state.external)
+    desk.disputed.update(state.disputed)
+    desk._results.update((result.snipe_id, result) for result in state.results)
+    desk._open.update(dict.fromkeys(state.open_orders))
+    desk._live.update(dict.fromkeys(state.live_snipes))
+    desk._trades.update((fill.trade_id, None) for order in state.orders for fill in order.fills)
+    by_snipe: dict[str, list[str]] = {}
+    for order in state.orders:
+        by_snipe.setdefault(order.snipe_id, []).append(order.client_id)
+    desk._by_snipe.update((snipe_id, tuple(client_ids)) for snipe_id, client_ids in by_snipe.items())
+
+
+def _read_only(signal: Signal) -> Signal:
+    """The signal with evidence that cannot be changed, as a ledger gives it; what is written down forgets."""
+    if isinstance(signal.evidence, MappingProxyType):
+        return signal
+    return replace(signal, evidence=MappingProxyType(dict(signal.evidence)))
+
+
+def require_empty(desk: Desk) -> None:
+    """Refuse a desk into which something was folded that it still holds.
+
+    Raises:
+        DomainError: it is not empty.
     """
     if DeskState.of(desk) != _EMPTY:
         raise DomainError("a state can only be put into an empty desk")
-    orders = {order.client_id: order for order in state.orders}
-    snipes = {snipe.snipe_id: snipe for snipe in state.snipes}
-    strays = [*(set(state.open_orders) - orders.keys()), *(set(state.live_snipes) - snipes.keys())]
-    if strays:
-        raise DomainError(f"the state names {', '.join(sorted(strays))} and does not hold it", strays=strays)
-    by_snipe: dict[str, tuple[str, ...]] = {}
-    for order in state.orders:
-        by_snipe[order.snipe_id] = (*by_snipe.get(order.snipe_id, ()), order.client_id)
-    desk.portfolio = state.holdings.portfolio()
-    desk.orders, desk.snipes = orders, snipes
-    desk.halt, desk.strategy, desk.reconciled = state.halt, state.strategy, state.reconciled
-    desk._results = {result.snipe_id: result for result in state.results}
-    desk.signals = {signal.signal_id: signal for signal in state.signals}
-    desk.declined = dict(state.declined)
-    desk.first_books = dict.fromkeys(state.first_books)
-    desk.first_trades = dict.fromkeys(state.first_trades)
-    desk.external = {seen.venue_id: seen for seen in state.external}
-    desk.disputed = dict(state.disputed)
-    desk._trades = dict.fromkeys(fill.trade_id for order in state.orders for fill in order.fills)
-    desk._by_snipe = by_snipe
-    desk._open = dict.fromkeys(state.open_orders)
-    desk._live = dict.fromkeys(state.live_snipes)
 
 
 _EMPTY = DeskState.of(Desk())

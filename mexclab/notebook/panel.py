@@ -6,8 +6,9 @@ latest wins, and the next one waits for the view's acknowledgement (or one secon
 travel the other way, each in a thread of its own, so a halt never queues behind a chart.
 
 Messages from the view: ``ready`` (symbol), ``ack``, ``beat``, ``symbol`` (symbol), ``command``
-(id, name, why, snipe_id). To the view: ``frame`` (frame, lag_ms, desk), ``link`` (why, retry_ms),
-``alive``, ``answer`` (id, ok, message, halted), ``fault`` (text). Times cross in milliseconds.
+(id, name, why, snipe_id). To the view: ``frame`` (frame, lag_ms, desk), ``books`` (orders, more, snipes,
+why), ``link`` (why, retry_ms), ``alive``, ``answer`` (id, ok, message, halted), ``fault`` (text). Times
+cross in milliseconds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from mexclab.notebook.desk import Answer, DeskClient, NotConnected, Snapshot
 STATIC = Path(__file__).parent / "static"
 NEVER_SEEN_S = 180.0
 """A kernel under Voila whose page never showed up exits after this long (not a preheated one)."""
+ORDERS_SHOWN = 40
+"""How many orders a view is told, open or over; the newest."""
 
 Send: TypeAlias = Callable[[dict[str, Any]], None]
 Message: TypeAlias = Mapping[str, Any]
@@ -46,6 +49,7 @@ class Pace:
         frame_s: between two frames; more than five a second is not seen, and costs every kernel.
         ack_s: how long a frame waits for the view's acknowledgement before the next one goes out.
         alive_s: how long the view hears nothing at most.
+        books_s: between two looks at orders that are over; only when the ledger has grown.
         away_s: without a heartbeat for this long nothing is sent, so nothing piles up for a dead tab.
         leave_s: without a heartbeat for this long a kernel under Voila ends: nobody else would end it.
     """
@@ -53,6 +57,7 @@ class Pace:
     frame_s: float = 0.2
     ack_s: float = 1.0
     alive_s: float = 1.0
+    books_s: float = 1.0
     away_s: float = 8.0
     leave_s: float = 30.0
 
@@ -113,6 +118,7 @@ class Relay:
         self._news = asyncio.Event()
         self._ack = asyncio.Event()
         self._beat_s = time.monotonic()
+        self._told_seq: int | None = None  # the ledger's position at the last look at the books
 
     # -- from the view, on the kernel's thread ------------------------------------------------------
 
@@ -158,20 +164,23 @@ class Relay:
         except MexclabError as refused:
             self._send({**about, "ok": False, "message": refused.message})
         else:
-            self._send({**about, "ok": True, "message": answer.message, "halted": answer.halted})
+            self._send({**about, "ok": True, **answer})
 
     # -- to the view, on the relay's thread -----------------------------------------------------------
 
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         up.set()
-        tasks = [asyncio.create_task(work) for work in (self._follow(), self._show(), self._watch())]
+        tasks = [asyncio.create_task(work) for work in self._works()]
         for task in tasks:
             task.add_done_callback(self._tell_fault)
         await self._closing.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self._follow(), self._show(), self._keep_books(), self._watch()
 
     def _tell_fault(self, done: Any) -> None:
         """An exception in a task would vanish: show it on the page."""
@@ -180,6 +189,7 @@ class Relay:
 
     async def _show_symbol(self, symbol: str | None) -> None:
         await self._stream.switch(symbol)
+        self._told_seq = None
         self._news.set()  # a second view, or one that was reloaded, is shown the latest at once
 
     async def _follow(self) -> None:
@@ -203,6 +213,17 @@ class Relay:
             if isinstance(picture, Snapshot):
                 await _within(pace.ack_s, self._ack)
             await asyncio.sleep(max(0.0, started_s + pace.frame_s - time.monotonic()))
+
+    async def _keep_books(self) -> None:
+        """Orders that are over are in no picture: ask for them when the ledger has grown."""
+        pace = self._pace
+        while True:
+            await asyncio.sleep(pace.books_s)
+            seq = self._latest.body.get("seq") if isinstance(self._latest, Snapshot) else None
+            if seq in (None, self._told_seq) or time.monotonic() - self._beat_s > pace.away_s:
+                continue
+            self._told_seq = seq
+            self._send(await asyncio.to_thread(books, self._client))
 
     async def _watch(self) -> None:
         while self._leave is not None:
@@ -228,8 +249,18 @@ def as_message(picture: Snapshot | NotConnected | None) -> dict[str, Any]:
     return {"kind": "frame", "frame": picture.frame, "lag_ms": lag_ms, "desk": in_milliseconds(picture.body)}
 
 
-def command(client: DeskClient, message: Message) -> Answer:
-    """Ask the daemon for what the view asked for.
+def books(client: DeskClient) -> dict[str, Any]:
+    """The newest orders and the live snipes as the view takes them, or why they could not be read."""
+    try:
+        page, live = client.orders(limit=ORDERS_SHOWN), client.snipes(state="live")
+    except MexclabError as refused:
+        return {"kind": "books", "orders": [], "more": False, "snipes": [], "why": refused.message}
+    told = {"orders": page["orders"], "more": page["more"], "snipes": live["snipes"]}
+    return {"kind": "books", **in_milliseconds(told), "why": ""}
+
+
+def command(client: DeskClient, message: Message) -> dict[str, Any]:
+    """Ask the daemon for what the view asked for: the sentence it answers, and whether it is halted.
 
     Raises:
         DeskError: the daemon refuses, or cannot be reached; also for a command that nobody knows.
@@ -239,13 +270,30 @@ def command(client: DeskClient, message: Message) -> Answer:
         "halt": partial(client.halt, why),
         "resume": partial(client.resume, why),
         "flatten": partial(client.flatten, why),
+        "sweep": partial(client.sweep, why),
         "arm": partial(client.arm, snipe_id),
         "disarm": partial(client.disarm, snipe_id),
     }
     name = str(message.get("name"))
+    if name == "reconcile":
+        return {"message": _compared(client.reconcile())}
     if name not in asked:
-        raise ConfigError(f"The desk has no command {name!r}; it has {', '.join(asked)}.", name=name)
-    return asked[name]()
+        known = ", ".join([*asked, "reconcile"])
+        raise ConfigError(f"The desk has no command {name!r}; it has {known}.", name=name)
+    answer = asked[name]()
+    return {"message": answer.message, "halted": answer.halted}
+
+
+def _compared(page: Message) -> str:
+    """What a comparison of the ledger with the venue found, in a sentence."""
+    last = page["last"]
+    if last is None:
+        return "the ledger and the venue have not been compared yet"
+    found = f"{last['orders_asked']} orders asked, {last['fills_found']} missed fills found"
+    if last["differences"]:
+        return f"compared: {'; '.join(last['differences'])} ({found})"
+    left = last["unknown_left"]
+    return f"compared: {f'{left} open questions' if left else 'ledger and venue agree'}; {found}"
 
 
 def under_voila() -> bool:

@@ -29,7 +29,7 @@ _PHASE_LOOKS = (  # a colour that comes twice comes in another shape
 )  # fmt: skip
 SHOT_PHASES = ("scheduled", "released", "written", "acknowledged", "refused", "first fill")
 _SHOT_LOOKS = (
-    (INK, "line-ns-open"), (ORANGE, "circle"), (BLUE, "diamond"), (GREEN, "circle"), (RED, "x"),
+    (INK, "line-ns-open"), (ORANGE, "circle"), (BLUE, "diamond"), (GREEN, "circle-open"), (RED, "x"),
     (PINK, "star"),
 )  # fmt: skip
 _FIRST_S = 1e-4  # where a logarithmic axis of time begins

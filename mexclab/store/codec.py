@@ -13,30 +13,34 @@ texts, so no two different entries are the same bytes. ``at_ns`` is inside the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from mexclab.domain.events import EVENT_TYPES, Event, SignalRaised, correlation
 from mexclab.domain.listing import CalendarEntry, SymbolState
-from mexclab.errors import DataError, DomainError, LedgerCorrupt, LedgerError
+from mexclab.errors import DataError, DomainError, LedgerCorrupt, LedgerError, ParameterError
 
 GENESIS = bytes(32)
+STEP = 2_000  # entries between two words of progress
+Progress: TypeAlias = Callable[[int], None]  # is told how many entries have been checked so far
+_HEAD = re.compile(r"[0-9a-fA-F]{64}")
 _BIGINT = range(-(2**63), 2**63)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Read-only mappings are the one kind of value in an event that JSON has to be told about."""
     if isinstance(value, Mapping):
         return dict(value)
     raise NotImplementedError(f"{type(value).__name__} has no place in a ledger")
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="string", order="sorted")
+_encoder = msgspec.json.Encoder(enc_hook=plain, decimal_format="string", order="sorted")
 _decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in EVENT_TYPES.items()}
 _FACTS: dict[str, type[CalendarEntry | SymbolState]] = {
     "CalendarEntry": CalendarEntry,
@@ -202,6 +206,46 @@ class Chain:
     def verified(self) -> Verified:
         """How far this chain has come."""
         return Verified(self.seq, self.head.hex())
+
+
+def verified(
+    rows: Iterable[Row], expected_head: str | None = None, progress: Progress | None = None
+) -> Verified:
+    """Check entries against the chain, from the first one on.
+
+    Args:
+        expected_head: a head (hex) that was kept elsewhere when the ledger ended there; an entry must have it.
+        progress: is called every ``STEP`` entries and at the end.
+
+    Raises:
+        LedgerCorrupt: names the first entry that does not hold, or the first one that is missing at the end.
+        ParameterError: ``expected_head`` is not 64 hexadecimal digits.
+    """
+    expected = _head(expected_head)
+    chain = Chain()
+    is_met = expected in (None, GENESIS)
+    for row in rows:
+        chain.check(row)
+        is_met = is_met or row.hash == expected
+        if progress is not None and not chain.seq % STEP:
+            progress(chain.seq)
+    if progress is not None and (chain.seq % STEP or not chain.seq):
+        progress(chain.seq)
+    if not is_met:
+        raise _torn(
+            chain.seq + 1,
+            f"no entry has the expected hash {expected_head}. Either entry {chain.seq + 1} and later ones "
+            "were cut off, or the whole history was written anew",
+        )
+    return chain.verified()
+
+
+def _head(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    if not _HEAD.fullmatch(text):
+        raise ParameterError(f"{text!r} is not the head of a ledger: 64 hexadecimal digits", head=text)
+    return bytes.fromhex(text)
 
 
 def _torn(seq: int, what: str, **data: Any) -> LedgerCorrupt:

@@ -10,10 +10,12 @@ from typing import Any, Self
 
 import psycopg
 import sqlalchemy as sa
+import structlog
 
 from mexclab.domain.desk import Desk
 from mexclab.domain.events import Event
 from mexclab.errors import LedgerUnavailable
+from mexclab.store import snapshots
 from mexclab.store.codec import GENESIS, Chain, Row, Verified, encode
 from mexclab.store.pen import CHANNEL, Pen
 from mexclab.store.postgres import Postgres, reaching
@@ -21,6 +23,8 @@ from mexclab.store.tables import event as table
 
 PAGE = 2_000  # rows that travel at once
 FOLLOW_S = 5.0  # how often a follower looks although nobody called, should a notification be lost
+
+log = structlog.get_logger("mexclab.store")
 
 
 class PostgresLedger:
@@ -101,11 +105,31 @@ class PostgresLedger:
         return self._head()[0]
 
     def recall(self, desk: Desk) -> int:
-        """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none."""
-        return 0
+        """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none.
+
+        Go on with ``read`` from there: it checks that what came later follows from the entry of the
+        snapshot. The entries before it are not looked at; ``verify`` does that.
+
+        Raises:
+            DomainError: the desk is not empty.
+            LedgerUnavailable: the database cannot be read.
+        """
+        return snapshots.recall(self._postgres, desk)
 
     def remember(self, desk: Desk, seq: int) -> None:
-        """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later."""
+        """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later.
+
+        It blocks. A database that fails is a warning here: the next start takes longer, and that is all.
+
+        Raises:
+            LedgerUnavailable: this ledger was opened to be read.
+        """
+        if self._pen is None:
+            raise LedgerUnavailable("this ledger was opened to be read; open it with writer=True to remember")
+        try:
+            snapshots.remember(self._postgres, desk, seq)
+        except LedgerUnavailable as error:
+            log.warning("no snapshot could be kept", seq=seq, why=str(error))
 
     def fingerprint(self) -> str:
         """The hash of the newest durable entry (hex): equal fingerprints are equal histories."""

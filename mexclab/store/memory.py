@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from mexclab.domain.desk import Desk
+from mexclab.domain.desk_state import DeskState, put
 from mexclab.domain.events import Event
 from mexclab.domain.listing import CalendarEntry, Sighting, SymbolState
 from mexclab.errors import LedgerUnavailable
@@ -19,6 +20,7 @@ class MemoryLedger:
         self._rows: list[Row] = []
         self._events: list[Event] = []
         self._chain = Chain()
+        self._snapshot: tuple[int, DeskState] | None = None
         self._grown = asyncio.Event()
         self._is_open = True
 
@@ -51,11 +53,21 @@ class MemoryLedger:
         return self._chain.seq
 
     def recall(self, desk: Desk) -> int:
-        """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none."""
-        return 0
+        """Bring an empty desk to the newest snapshot; its sequence number, 0: none.
+
+        Raises:
+            DomainError: the desk is not empty.
+        """
+        if self._snapshot is None:
+            return 0
+        seq, state = self._snapshot
+        put(desk, state)
+        return seq
 
     def remember(self, desk: Desk, seq: int) -> None:
-        """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later."""
+        """Keep the desk as of ``seq``; of an entry that is not there, nothing is kept."""
+        if 0 < seq <= self.last():
+            self._snapshot = (seq, DeskState.of(desk))
 
     def fingerprint(self) -> str:
         """The hash of the newest entry (hex): equal fingerprints are equal histories."""

@@ -32,3 +32,25 @@ sighting = sa.Table(
     sa.Column("fact", sa.Text, nullable=False),  # canonical JSON; jsonb refuses zero bytes
     sa.UniqueConstraint("source", "key", "previous", name="sighting_one_successor"),
 )
+
+# a cache: rows come and go, and none is believed without a look at the entries
+snapshot = sa.Table(
+    "snapshot",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),  # the last entry folded
+    sa.Column("chain_hash", sa.LargeBinary, nullable=False),  # the hash of that entry
+    sa.Column("code", sa.LargeBinary, nullable=False),  # digest of the code that folded
+    sa.Column("state", sa.LargeBinary, nullable=False),  # the desk: JSON, compressed
+    sa.Column("seal", sa.LargeBinary, nullable=False),  # SHA-256 over all of the above
+)
+
+snapshot = sa.Table(  # a cache of the ledger's fold; the newest two are kept
+    "snapshot",
+    metadata,
+    sa.Column("number", sa.BigInteger, sa.Identity(), primary_key=True),  # in the order of making
+    sa.Column("seq", sa.BigInteger, nullable=False),  # what was folded: entries 1 to seq
+    sa.Column("head", sa.LargeBinary, nullable=False),  # the hash of entry seq: which history
+    sa.Column("code", sa.LargeBinary, nullable=False),  # SHA-256 of the code that folded it
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the desk's state: JSON, compressed with zlib
+    sa.Column("seal", sa.LargeBinary, nullable=False),  # SHA-256 of all of the above but the number
+)

@@ -15,7 +15,7 @@ from mexclab.config import LimitSettings, OrderSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.market import Book, Market, Side, Symbol, Trade
+from mexclab.domain.market import Book, Market, Symbol, Trade
 from mexclab.domain.order import Order, OrderState
 from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, TradeSeen
 from mexclab.domain.snipe import SnipeState
@@ -24,6 +24,8 @@ from mexclab.ports import Bus, Clock, Exchange, Feed, Ledger, Strategy, Venue
 from mexclab.trading import entries, execution, exits, leaving, planning, shots, stopping
 from mexclab.trading.questions import CLOCK_POLL_NS, Questions
 from mexclab.trading.radar import Radar
+
+_HOLDING = (SnipeState.ENTERED, SnipeState.EXITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Engine:
         self.halting = False  # set before the halt is durable: a shot that is about to leave sees it
         self._markets: dict[Symbol, Market] = {}
         self._first_seen: set[Symbol] = set()
+        self.warned: set[tuple[str, str]] = set()  # (snipe id, trouble) that was alerted
         self.shots: dict[str, int] = {}  # client id -> the instant it may leave
         self.stopping = False  # told to stop: nothing new is entered, and what is loaded stays here
         self.questions = Questions(self)
@@ -153,21 +156,11 @@ class Engine:
             if isinstance(event, e.OrderLost):
                 text = f"{event.client_id} is of unknown fate ({event.why}); its symbol is frozen"
                 await self.record(e.AlertRaised(event.at_ns, "critical", text, e.correlation(event)))
-            if isinstance(event, e.OrderRejected):
-                await self._complain(event)
             if isinstance(event, e.OrderAccepted):
                 order = self.desk.orders[event.client_id]
                 if order.cancel_ns is not None and order.state is OrderState.ACCEPTED:
                     await self.cancel(order, "asked for before it was acknowledged")
         return {e.correlation(event) for event in news}
-
-    async def _complain(self, refusal: e.OrderRejected) -> None:
-        """Alert when the venue keeps refusing to let us out: at the first, second, fourth ... time."""
-        order = self.desk.orders[refusal.client_id]
-        refused = sum(1 for o in self.desk.exits(order.snipe_id) if o.state is OrderState.REJECTED)
-        if order.side is Side.SELL and refused & (refused - 1) == 0:
-            text = f"exit {order.client_id} was refused ({order.why}); refused so far: {refused}"
-            await self.record(e.AlertRaised(refusal.at_ns, "critical", text, order.snipe_id))
 
     async def _see(self, book: Book) -> None:
         self.books[book.symbol] = book
@@ -201,7 +194,8 @@ class Engine:
         now = self.parts.clock.now_ns()
         due = [*self.shots.values(), self.questions.due_ns(now)]
         for snipe in self.desk.live_snipes():
-            at = entries.due_ns(snipe, self.desk, now)
+            look = exits.due_ns if snipe.state in _HOLDING else entries.due_ns
+            at = look(snipe, self.desk, now)
             if at is not None:
                 due.append(at)
         return min(due)
@@ -210,7 +204,7 @@ class Engine:
         """Move every snipe that can move; late fills bring back the ones we had given up."""
         for snipe_id in sorted(touched):
             snipe = self.desk.snipes.get(snipe_id)
-            market = self._markets.get(snipe.plan.symbol) if snipe is not None else None
+            market = self.known_market(snipe.plan.symbol) if snipe is not None else None
             if snipe is not None and snipe.state.is_over and exits.holds_entry(snipe, self.desk, market):
                 now = self.parts.clock.now_ns()
                 why = "the venue reports a fill after we had given up"
@@ -224,7 +218,7 @@ class Engine:
                 await shots.wait(self, snipe)
             elif snipe.state is SnipeState.FIRING:
                 await shots.fire(self, snipe)
-            if self.desk.snipes[snipe.snipe_id].state in (SnipeState.ENTERED, SnipeState.EXITING):
+            if self.desk.snipes[snipe.snipe_id].state in _HOLDING:
                 await leaving.leave(self, snipe.snipe_id)
 
     async def market(self, symbol: Symbol, *, fresh: bool = False) -> Market | None:
@@ -242,6 +236,10 @@ class Engine:
                 market = None
             if market is not None:
                 self._markets[symbol] = market
+        return self._markets.get(symbol)
+
+    def known_market(self, symbol: Symbol) -> Market | None:
+        """The trading rules as last heard; asks nobody."""
         return self._markets.get(symbol)
 
     # -- orders ----------------------------------------------------------------------------------

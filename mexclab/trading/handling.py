@@ -74,6 +74,7 @@ async def replace_exit(engine: Engine, snipe_id: str, plan: ExitPlan, by: str, w
         rest = _stop_words(engine, snipe, plan, now)
         await engine.record(e.ExitReplaced(now, snipe_id, plan, by, why))
     await engine.on([])  # what rests of the old plan is taken back at once, not at the next price
+    engine.parts.feed.stir()  # its time stop may be nearer
     return f"{snipe.plan.symbol} leaves by another plan: {plan}{rest}"
 
 
@@ -119,6 +120,7 @@ async def flatten_one(engine: Engine, snipe_id: str, by: str, why: str) -> str:
         now = engine.parts.clock.now_ns()
         await engine.record(e.ExitDecided(now, snipe_id, "flatten", f"{by}: {why}"))
     await engine.on([])  # the exit acts at once, not at the next price
+    engine.parts.feed.stir()
     return f"{snipe.plan.symbol} is being sold"
 
 
@@ -137,6 +139,7 @@ async def sweep(engine: Engine, by: str, why: str) -> str:
                 e.ExitDecided(now, each.snipe_id, "sweep", f"{by}: {why}"),
             )
     await engine.on([])
+    engine.parts.feed.stir()
     if not found:
         return "nothing is left over: no snipe that is over holds anything"
     sold = ", ".join(f"{each.quantity} {each.symbol.base}" for each in selling) or "nothing"

@@ -139,7 +139,8 @@ def retry_ns(tries: Sequence[Order]) -> int | None:
             break
         refused += order.state is OrderState.REJECTED
         empty += order.state is OrderState.CANCELED
-    return tries[-1].decided_ns + EXIT_SPACING_NS * 2 ** min(refused + empty // EMPTY_TRIES, 6)
+    waits = 1 << min(refused + empty // EMPTY_TRIES, 6)
+    return tries[-1].decided_ns + EXIT_SPACING_NS * waits
 
 
 def is_given_up(mine: Sequence[Order]) -> bool:

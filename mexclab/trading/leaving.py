@@ -38,5 +38,11 @@ async def take(engine: Engine, snipe: Snipe, step: exits.Step, now: int) -> None
             await engine.cancel(engine.desk.orders[client_id], why)
         case exits.Leave(reason=reason, why=why):
             await engine.record(e.ExitDecided(now, snipe.snipe_id, reason, why))
+        case exits.Raise(stop_price=stop, peak=peak, why=why):
+            await engine.record(e.StopRaised(now, snipe.snipe_id, stop, peak, why))
+        case exits.Warn(key=key, text=text):
+            if (snipe.snipe_id, key) not in engine.warned:
+                engine.warned.add((snipe.snipe_id, key))
+                await engine.record(e.AlertRaised(now, "critical", text, snipe.snipe_id))
         case exits.Close(reason=reason, why=why):
             await engine.record(e.SnipeMoved(now, snipe.snipe_id, SnipeState.CLOSED, reason, why))

@@ -60,7 +60,7 @@ async def resume(engine: Engine, by: str, why: str) -> str:
     """
     halts = engine.halts
     async with engine.gate:
-        if engine.desk.halt is None:
+        if engine.desk.halt is None and not engine.desk.disputed:
             engine.halting = engine.halts != halts  # a halt that could not be written ends here
             return "not halted; nothing changed"
         reasons = [f"order {order.client_id} has an unknown fate" for order in engine.desk.unknown_orders()]

@@ -38,6 +38,9 @@ REASONS = (
     ("*.account.MexcAccount.catch_up#*", "only after the private stream was away"),
     ("*.gate.Gate._leave_later#*", "only where no warm connection is at hand, or no room in the limits"),
     ("*.rest.Rest.ask#? *", "only where the venue asks for another try"),
+    ("*._give_up_unsent#*", "only where a restart takes less than the second before the shot"),
+    ("*.shots.release#1 *", "only where a halt and a shot meet within microseconds"),
+    ("*.Engine.act#1 *", "only where a fill is told after the snipe was given up"),
     ("replay.*", "only where time is stepped"),
     ("*._plugin#*", "only with a strategy of somebody else's"),
     ("*.mismatches#*", "only where the venue's balances are not the ledger's"),
@@ -115,7 +118,8 @@ def planned(coverage: Coverage, seed: int = 0, *, every_phase: bool = False) -> 
         every_phase: every phase of every point. Else what comes after each await, and what comes before it
             where something is written: from one await to the next one nothing else can be between.
     """
-    deaths: list[Death] = []
+    hearts: list[Death] = []
+    others: list[Death] = []
     coin = random.Random(seed)
     for at, moments in coverage.moments.items():
         heart = HEART.search(at)
@@ -125,8 +129,9 @@ def planned(coverage: Coverage, seed: int = 0, *, every_phase: bool = False) -> 
             key = f"{at}@{moment}"
             scenario = coverage.scenarios_of(key)[0]
             often = coverage.counts[scenario][key]
-            deaths.append(Death(key, scenario, 1 if not seed else coin.randint(1, min(often, 4))))
-    return deaths
+            death = Death(key, scenario, 1 if not seed else coin.randint(1, min(often, 4)))
+            (hearts if heart else others).append(death)
+    return [*hearts, *others]
 
 
 def _mildness(moment: str) -> int:

@@ -99,7 +99,12 @@ OFTEN = {"orders": {"reconcile_s": 10, "open_poll_s": 5, "price_age_s": 1, "in_f
 SCENARIOS = (
     Scenario("plain", "bought at the opening, offered on a ladder, sold when the time is up"),
     Scenario("stop", "the stop is hit at once", {"snipe": {"stop_loss": "0.0001", "time_stop_s": 8}}),
-    Scenario("successor", "a desk comes back to a ladder that rests", prelude=OFFERED),
+    Scenario(
+        "successor",
+        "a desk comes back to a ladder that rests, and to a strategy that a person had tuned",
+        prelude=OFFERED,
+        acts=(_asks("SnipePlanned", "/strategy", parameters={"budget_quote": "40"}, **WHY),),
+    ),
     Scenario(
         "successor of a shot",
         "a desk comes back to an entry that is still on its way",
@@ -196,7 +201,7 @@ SCENARIOS = (
     ),
     Scenario(
         "withdrawn", "the listing is taken off before its opening",
-        acts=(Act("SnipeMoved(ARMED)", _withdraws),), opens_s=5.0,
+        acts=(Act("SnipeMoved(ARMED)", _withdraws),), opens_s=12.0,
     ),
     Scenario(
         "handled",
@@ -205,6 +210,7 @@ SCENARIOS = (
         acts=(
             _asks(OFFERED, "/snipes/{snipe}/exit", preset="aggressive", trailing="0.2", **WHY),
             _asks(OFFERED, "/strategy", parameters={"budget_quote": "40"}, **WHY),
+            _asks("StrategySet", "/strategy/reset", **WHY),
             _asks("ExitReplaced", "/sweep", **WHY),
             _asks("ExitReplaced", "/snipes/{snipe}/flatten", **WHY),
             _asks(OFFERED, "/snipes/{snipe}/flatten", **WHY),

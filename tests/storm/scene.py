@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -197,15 +197,6 @@ class StormDesk(Wire):
             return False
         task.result()
         return True
-
-    async def until(self, holds: Callable[[], object], within_s: float = 300.0) -> None:
-        ends_s = _loop().time() + within_s
-        while not holds():
-            if self.is_up and self.running.done():
-                self.running.result()
-            if _loop().time() > ends_s:
-                raise AssertionError(f"not within {within_s:g} s")
-            await asyncio.sleep(0.25)
 
 
 def plainly(error: BaseException) -> str:

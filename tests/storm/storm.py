@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import get_args
 
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.domain.snipe import SnipeState
 from mexclab.errors import DomainError, MexclabError, RiskRefused
 from mexclab.trading import recovery
 from mexclab.venues.orders import Phase
@@ -24,7 +24,10 @@ from tests.storm.scene import START_NS, plainly, scripts_of, staged, symbols_of
 from tests.storm.weather import Deed, Happening, Weather, weather_of
 from tests.wire.conftest import ORDERS, differences
 
-SETTLES_S = 400.0  # venue time for what is left to be asked, told and sold
+SETTLES_S = (
+    100.0  # venue time in which what is missing must have been asked for; all orders are once a minute
+)
+ENDS_S = 300.0  # and in which every position is sold
 KINDS = (
     *(f"request {kind}" for kind in RequestKind),
     *(f"frame {kind}" for kind in FrameKind),
@@ -47,6 +50,7 @@ class Report:
     venue_s: float = 0.0
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    settled_s: float = 0.0  # venue time from the last fault until ledger and venue agreed
     refused_starts: int = 0
     ends: Counter[str] = field(default_factory=Counter)  # snipes by state and reason
     applied: Counter[str] = field(default_factory=Counter)  # faults, acts and deeds that happened
@@ -59,7 +63,7 @@ class Report:
         return (
             f"storm {self.seed}: {fate}; {self.snipes} snipes ({self.entered} bought), {self.orders} orders, "
             f"{self.fills} fills, {self.events} events, {sum(self.applied.values())} faults and acts, "
-            f"{self.venue_s:.0f} s of venue time in {self.wall_s:.1f} s "
+            f"settled in {self.settled_s:.0f} s; {self.venue_s:.0f} s of venue time in {self.wall_s:.1f} s "
             f"({speed:.0f}x; {self.cpu_s:.1f} s of CPU)"
         )
 
@@ -192,12 +196,11 @@ class Storm:
             await self._ask(Happening(self._age_s(), "resume"))
 
     async def _settle(self) -> None:
-        """Ledger and venue come to agree by themselves; then nothing is left for a comparison to find."""
-        desk = self.desk
-        try:
-            await desk.until(lambda: not differences(desk) and not list(self._unmanaged()), SETTLES_S)
-        except AssertionError:
-            self.report.wrong += [*differences(desk), *self._unmanaged()]
+        """Ledger and venue come to agree by themselves, every snipe to its end; nothing is left to find."""
+        desk, calm_s = self.desk, self._age_s()
+        await self._comes_right(lambda: differences(desk), SETTLES_S)
+        self.report.settled_s = self._age_s() - calm_s
+        await self._comes_right(lambda: [*differences(desk), *self._unfinished()], ENDS_S)
         found = await recovery.reconcile(desk.engine)
         if (found.fills_found, found.unknown_left, found.external) != (0, 0, 0):
             self.report.wrong.append(f"a last comparison found {found}")
@@ -208,22 +211,21 @@ class Storm:
         self.report.wrong += unlike(desk.desk, again)
         desk.ledger.verify()
 
-    def _unmanaged(self) -> Iterator[str]:
-        """Snipes that are neither over nor on their way out."""
-        for snipe in self.desk.desk.live_snipes():
-            if (why := self._why_unmanaged(snipe)) is not None:
-                yield f"{snipe.snipe_id} is {snipe.state}: {why}"
+    async def _comes_right(self, wrong: Callable[[], list[str]], within_s: float) -> None:
+        """Wait until nothing is wrong; what still is after ``within_s`` of venue time is a finding."""
+        ends_s = self._age_s() + within_s
+        while left := wrong():
+            if self._age_s() > ends_s:
+                self.report.wrong += left
+                return
+            await self._rest(self._age_s() + 0.25)
 
-    def _why_unmanaged(self, snipe: Snipe) -> str | None:
-        desk, world, symbol = self.desk.desk, self.desk.world, snipe.plan.symbol
-        book = world.matcher.books.get(symbol)
-        if book is None or book.phase is not Phase.OPEN:
-            return None if snipe.state is not SnipeState.FIRING else "its symbol does not trade"
-        if snipe.state is not SnipeState.ENTERED:
-            return "it should be over"
-        offered = sum(order.remaining for order in desk.exits(snipe.snipe_id) if order.is_live)
-        held = desk.held(symbol)
-        return None if held == offered else f"{held} held, {offered} offered"
+    def _unfinished(self) -> Iterator[str]:
+        """Snipes that are not over although their symbol trades."""
+        for snipe in self.desk.desk.live_snipes():
+            book = self.desk.world.matcher.books.get(snipe.plan.symbol)
+            if snipe.state is SnipeState.FIRING or (book is not None and book.phase is Phase.OPEN):
+                yield f"{snipe.snipe_id} is {snipe.state}, and should be over"
 
     # -- what it came to -------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -54,6 +55,7 @@ class ExitsMachine(RuleBasedStateMachine):
     @initialize(market=MARKETS, plan=PLANS, quantity=st.integers(300, 300_000))
     def enter(self, market: Market, plan: ExitPlan, quantity: int) -> None:
         self.now, self.trades, self.book = NOW, 0, None
+        self.closed_at: Decimal | None = None  # the bid at which what was left was too little
         self.market = market
         bought = held(str(Decimal(quantity) / 10), "0.05")
         entry = bought.orders["s-1-b-1"]
@@ -110,6 +112,7 @@ class ExitsMachine(RuleBasedStateMachine):
                 assert self.stop < price < bid
                 self.write(e.StopRaised(self.now, "s-1", price, peak, why))
             case exits.Close(reason=reason, why=why):
+                self.closed_at = bid
                 self.write(e.SnipeMoved(self.now, "s-1", SnipeState.CLOSED, reason, why))
 
     def pick(self, number: int, *states: OrderState) -> Order | None:
@@ -221,6 +224,19 @@ class ExitsMachine(RuleBasedStateMachine):
         assert holding(self.desk, "s-1") == self.desk.held(ABC) == self.bought - sold
 
     @invariant()
+    def nothing_of_a_former_plan_rests_unasked(self) -> None:
+        if self.snipe.state is SnipeState.ENTERED:
+            resting = [o for o in self.desk.open_orders() if o.state in (_S.ACCEPTED, _S.PARTIALLY_FILLED)]
+            suffix = f"v{self.snipe.plan.exit.version}" if self.snipe.plan.exit.version else ""
+            immediate = OrderType.IMMEDIATE_OR_CANCEL
+            assert all(order.leg[2:] == suffix for order in resting if order.type is not immediate)
+
+    @invariant()
+    def tries_to_sell_out_are_spaced(self) -> None:
+        tries = [order.decided_ns for order in self.desk.exits("s-1") if order.leg == "x"]
+        assert all(later - earlier >= SECOND // 2 for earlier, later in pairwise(tries))
+
+    @invariant()
     def the_stop_never_falls(self) -> None:
         stop = exits.stop_price(self.snipe, Decimal("0.05"))
         assert stop >= self.stop
@@ -262,7 +278,7 @@ class ExitsMachine(RuleBasedStateMachine):
             self.now = exits.due_ns(self.snipe, self.desk, self.now) or self.now
         assert self.snipe.state is SnipeState.CLOSED
         left = self.desk.held(ABC)
-        assert left == 0 or self.market.is_dust(left, Decimal("0.05"))
+        assert left == 0 or self.market.whole_lots(left) == 0 or self.market.is_dust(left, self.closed_at)
         assert self.now < NOW + 10**6 * MINUTE
 
 
