@@ -11,7 +11,7 @@ BOOTSTRAP = for python in $(BIN)/python python3.11 python3.12 python3.13 python3
 	exec "$$python" -I tools/setup.py $(1); fi; done; \
 	echo "mexclab needs Python 3.11 or newer on the PATH: install it and run make again." >&2; exit 1
 
-.PHONY: help setup demo lab test check bench lock clean
+.PHONY: help setup demo lab test crash storm check bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ lab: setup  ## JupyterLab with the notebooks (ARGS passed on)
 test: setup  ## every test (ARGS passed on to pytest)
 	@$(call BOOTSTRAP,--browser)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+crash: setup  ## kill -9 at every await of the order path, restart, compare (ARGS="--sample 20 --seed 7")
+	@$(BIN)/python -m tests.crash --all $(ARGS)
+
+storm: setup  ## hundreds of snipes under every fault of the simulator (ARGS="--seed 7 --snipes 200")
+	@$(BIN)/python -m tests.storm $(ARGS)
 
 check: setup  ## lint, format and types
 	@$(BIN)/ruff check .

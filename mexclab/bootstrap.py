@@ -205,7 +205,7 @@ def _assemble(settings: Settings, make_road: Callable[[], Road]) -> Assembly:
     """The ledger first: who may not write it needs no road to a venue."""
     database = ledger = way = None
     try:
-        database = _database(settings)
+        database = database_of(settings)
         ledger = PostgresLedger.open(database)
         way = make_road()
         return _engine(settings, way, database, ledger)
@@ -254,25 +254,6 @@ def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresL
     )
 
 
-def verify_ledger(settings: Settings) -> str:
-    """Check the hash chain from the first entry to the last; what was found, in a sentence.
-
-    Raises:
-        LedgerCorrupt: names the first entry that does not hold.
-        ConfigError: there is no ledger here; looking must not create one.
-    """
-    if settings.ledger.url is None and not (settings.data / "postgres").exists():
-        demo = settings.data / "demo"
-        hint = f" (a demo keeps its own: MEXCLAB_DATA={demo})" if (demo / "postgres").exists() else ""
-        raise ConfigError(f"there is no ledger in {settings.data}{hint}")
-    database = _database(settings)
-    try:
-        verified = PostgresLedger.open(database, writer=False).verify()
-    finally:
-        database.close()
-    return f"the ledger is whole: {verified.events} entries, the last hash is {verified.head[:16]}..."
-
-
 def forget_ledger(settings: Settings) -> None:
     """Remove the embedded Postgres of a demo's folder, if there is one.
 
@@ -284,7 +265,7 @@ def forget_ledger(settings: Settings) -> None:
         raise ConfigError("a ledger by URL is not forgotten; only a demo's own embedded one is")
     if not (settings.data / "postgres").exists():
         return
-    database = _database(settings)
+    database = database_of(settings)
     try:
         PostgresLedger.open(database).close()
         erase(database)
@@ -292,7 +273,12 @@ def forget_ledger(settings: Settings) -> None:
         database.close()
 
 
-def _database(settings: Settings) -> Postgres:
+def database_of(settings: Settings) -> Postgres:
+    """The Postgres of the settings; the embedded server is started if it does not run.
+
+    Raises:
+        LedgerUnavailable: it cannot be reached or started.
+    """
     url = settings.ledger.url.get_secret_value() if settings.ledger.url else None
     return connect(url, data_folder(settings), pool_size=settings.ledger.pool_size)
 

@@ -27,6 +27,7 @@ LEVELS = {
     "runtime": 5,
     "bootstrap": 6,
     "replay": 6,
+    "auditing": 7,
     "importing": 6,
     "sample": 6,
     "simulate": 6,
@@ -79,7 +80,7 @@ OUTERMOST = {
     "mexclab/cli.py": "turns whatever happens into a sentence and an exit code",
     "mexclab/daemon.py": "the process's own edge",
     "mexclab/daemon/process.py": "the process's own edge",
-    "mexclab/strategies/registry.py": "a plug-in is somebody else's code: whatever it raises becomes a sentence",
+    "mexclab/strategies/registry.py": "a plug-in is somebody else's code: what it raises becomes a sentence",
     "mexclab/runtime/bus.py": "a spectator may fail; the publisher goes on",
 }
 PRINTING = {"mexclab/cli.py"}

@@ -44,7 +44,8 @@ export class Headline {
     attr(this.day.value, "data-sign", sign(risk.day_pnl));
     text(this.day.note, `${money(risk.pnl, true)} in all`);
 
-    const held = desk.positions.map((each) => each.symbol).join(", ");
+    const over = new Set(desk.remainders.map((each) => each.symbol)); // what was left over has a list of its own
+    const held = desk.positions.filter((each) => each.snipe_id !== null || !over.has(each.symbol)).map((each) => each.symbol).join(", ");
     text(this.held.value, risk.unrealised === null || !held ? held || "nothing" : `${money(risk.unrealised, true)} ${risk.quote}`);
     attr(this.held.value, "data-sign", held ? sign(risk.unrealised) : "flat");
     text(this.held.note, held ? `${held}, not yet sold` : "no position");

@@ -3,9 +3,9 @@
 import { Rows, attr, el, show, text } from "./dom.js";
 import { amount, base, clock, day, plain, since } from "./format.js";
 
-const STATES = { DECIDED: "○", SENT: "➚", ACCEPTED: "◌", PARTIALLY_FILLED: "◐", FILLED: "✓", CANCEL_SENT: "⊗", CANCELED: "⊘", REJECTED: "✕", UNKNOWN: "?" };
+const STATES = { DECIDED: "○", SENT: "➚", ACCEPTED: "◌", PARTIALLY_FILLED: "◐", FILLED: "✓", CANCEL_SENT: "⊗", CANCELED: "⊘", REJECTED: "✕", UNKNOWN: "?", ENDED: "…" };
+const LIVE = new Set(["DECIDED", "SENT", "ACCEPTED", "PARTIALLY_FILLED", "CANCEL_SENT", "UNKNOWN"]);
 const TYPES = { LIMIT: "limit", LIMIT_MAKER: "maker limit", IMMEDIATE_OR_CANCEL: "at once or not at all, limit", FILL_OR_KILL: "all or nothing, limit", MARKET: "market" };
-const UNSURE = "The venue did not say what became of it. It is being asked; nothing is sent twice.";
 
 /** What a leg of a snipe is called: `b` buys, `t2` is the second take-profit, `x` sells everything. */
 export function legWords(leg) {
@@ -39,11 +39,13 @@ export class Orders {
     const told = (items) => items.map((order) => ({ order, quote: desk.risk.quote }));
     const open = desk.orders.toSorted((a, b) => (b.state === "UNKNOWN") - (a.state === "UNKNOWN") || b.decided_ms - a.decided_ms);
     const ids = new Set(open.map((order) => order.client_id));
-    const latest = books.orders.filter((order) => !ids.has(order.client_id));
+    const latest = books.orders.filter((order) => !ids.has(order.client_id) && order.decided_ms <= desk.at_ms).map(ended);
     this.lists.open.update(told(open), ({ order }) => order.client_id);
     this.lists.latest.update(told(latest), ({ order }) => order.client_id);
     this.others.update(told(desk.external.toReversed()), ({ order }) => order.venue_id);
-    show(this.empty, open.length + latest.length + desk.external.length === 0 && books.why === "");
+    const nothing = open.length + latest.length + desk.external.length === 0;
+    show(this.empty, nothing && !books.why);
+    attr(this.node, "data-empty", nothing);
     const unsure = open.filter((order) => order.state === "UNKNOWN").length;
     text(this.count, [unsure ? `${unsure} UNKNOWN` : "", `${open.length} open`, desk.external_count ? `${desk.external_count} not ours` : ""].filter(Boolean).join(" · "));
     attr(this.count, "data-level", unsure ? "bad" : null);
@@ -55,6 +57,11 @@ export class Orders {
     this.truth.tick(venue);
     for (const list of [this.lists.open, this.lists.latest, this.others]) list.tick(venue.now());
   }
+}
+
+/** The page of orders is a moment older than the picture: what it has as open and the picture has not is over. */
+function ended(order) {
+  return LIVE.has(order.state) ? { ...order, state: "ENDED" } : order;
 }
 
 /** A heading with rows below it; away while there are none. */
@@ -102,18 +109,22 @@ class OrderLine {
     attr(this.leg, "title", order.client_id);
     attr(this.state, "data-state", order.state);
     text(this.state, `${STATES[order.state] ?? "·"} ${order.state.replaceAll("_", " ")}`);
-    text(this.size, `${amount(order.filled)} / ${amount(order.quantity)} ${base(order.symbol, quote)}`);
+    text(this.size, `${amount(order.filled)} / ${amount(order.quantity)} ${base(order.symbol, quote)} filled`);
     attr(this.size, "title", `${order.filled} filled of ${order.quantity}`);
     text(this.price, order.average_price === null ? `limit ${plain(order.price)} ${quote}` : `got ${plain(order.average_price)} ${quote}`);
     attr(this.price, "title", `${TYPES[order.type] ?? order.type} ${order.price} ${quote}${order.average_price === null ? "" : `; on average ${order.average_price} ${quote}`}`);
     attr(this.age, "title", story(order));
-    text(this.why, [order.state === "UNKNOWN" ? UNSURE : "", order.why].filter(Boolean).join(" "));
+    text(this.why, order.state === "UNKNOWN" ? unsure(order.why) : order.why);
     show(this.why, this.why.textContent !== "");
   }
 
   tick(now) {
     text(this.age, `${since(now - this.order.decided_ms)} ago`);
   }
+}
+
+function unsure(why) {
+  return `The venue did not say what became of it${why ? ` (${why})` : ""}. It is being asked; nothing is sent twice.`;
 }
 
 function story(order) {

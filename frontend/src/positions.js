@@ -25,7 +25,7 @@ export class Positions {
     const left = new Set(desk.remainders.map((each) => each.symbol));
     const held = desk.positions.filter((each) => each.snipe_id !== null || !left.has(each.symbol));
     const about = (item) => ({
-      item, quote,
+      item, quote, at: desk.at_ms,
       listing: desk.listings.find((each) => each.snipe_id === item.snipe_id && item.snipe_id !== null) ?? null,
       snipe: books.snipes.find((each) => each.snipe_id === item.snipe_id) ?? null,
       raise: desk.tape.findLast((each) => each.kind === "StopRaised" && each.symbol === item.symbol) ?? null,
@@ -90,12 +90,12 @@ class PositionCard {
     this.ladder = el("span", { class: "mx-rungs" });
     this.target = new Line("target", "Ladder", this.ladder);
     this.time = new Line("time", "Time stop");
-    this.sale = new Line("sale", "Not sellable");
+    this.sale = new Line("sale", "Sale");
     const lines = [this.stop, this.peak, this.target, this.time, this.sale];
     this.node = el(
       "article", { class: "mx-card" },
       el("div", { class: "mx-card-top" }, this.symbol, this.leaving, el("span", { class: "mx-result" }, this.gain, this.share)),
-      el("div", { class: "mx-facts" }, this.size, " ", this.old),
+      el("div", { class: "mx-facts" }, this.size, this.old),
       this.track.node,
       el("dl", { class: "mx-card-end" }, ...lines.flatMap((line) => [line.name, line.value])),
     );
@@ -122,9 +122,18 @@ class PositionCard {
     this.target.show(steps.length > 0);
     this.chips.update(steps.map((rung) => ({ ...rung, quote })), ({ key }) => key);
     this.sale.show(item.sellable !== true && item.why !== "");
-    text(this.sale.value, item.why);
-    text(this.sale.name, item.sellable === null ? "Sellable?" : "Not sellable");
+    text(this.sale.value, `${item.sellable === null ? "not sure" : "not possible"}: ${item.why}`);
     this.track.update(item, steps);
+    this.updateAge(told);
+  }
+
+  /** The bid's age in the picture itself: the pill above tells how old the picture is. */
+  updateAge({ item, at }) {
+    const old = item.price_at_ms === null ? null : at - item.price_at_ms;
+    const idle = old !== null && old > FRESH_MS;
+    text(this.old, old === null ? "no price yet" : `bid ${since(old)} old`);
+    attr(this.old, "class", old === null || idle ? "mx-old" : "mx-name");
+    attr(this.old, "title", idle ? "No stop and no exit acts on a price older than 90 s" : null);
   }
 
   updateStop({ item, quote, snipe, raise }, plan) {
@@ -144,18 +153,14 @@ class PositionCard {
     text(this.stopWhy, [far, item.stop_raised ? raised : planned].filter(Boolean).map((each) => `· ${each}`).join(" "));
     attr(this.stop.value, "title", `Everything is sold once the best bid is at ${item.stop_price} ${quote} or below`);
     this.peak.show(item.trailing !== null || item.peak_price !== null);
-    const gap = item.trailing === null ? "no trailing stop" : `${percent(Number(item.trailing)).replace("+", "")} below the highest bid`;
+    const gap = item.trailing === null ? "no trailing stop" : `${plain(100 * Number(item.trailing))} % below the highest bid`;
     text(this.peak.value, `${gap} · ${item.peak_price === null ? "no rise yet" : `peak ${price(item.peak_price)} ${quote}`}`);
   }
 
   tick(now) {
-    const { time_stop_ms: end, price_at_ms: priced } = this.item;
+    const end = this.item.time_stop_ms;
     const left = end === null ? null : end - now;
     text(this.time.value, left === null ? "none" : left > 0 ? `in ${countdown(left)}, at ${clock(end)} UTC` : `reached at ${clock(end)} UTC`);
-    const old = priced === null ? null : now - priced;
-    text(this.old, old === null ? "· no price yet" : `· bid ${since(old)} old`);
-    attr(this.old, "class", old === null || old > FRESH_MS ? "mx-old" : "mx-name");
-    attr(this.old, "title", old !== null && old > FRESH_MS ? "No stop and no exit acts on a price older than 90 s" : null);
   }
 }
 

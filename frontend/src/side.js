@@ -45,7 +45,7 @@ export class Tape {
   constructor() {
     this.list = el("ol", { class: "mx-tape" });
     this.empty = el("p", { class: "mx-empty" }, "Nothing has happened yet.");
-    this.node = el("section", { class: "mx-panel mx-events" }, el("h2", {}, "Events"), el("div", { class: "mx-scroll", tabindex: 0, "aria-label": "Events, latest first" }, this.list, this.empty));
+    this.node = el("section", { class: "mx-panel mx-events" }, el("h2", {}, "Events", el("span", { class: "mx-count" }, "times in UTC")), el("div", { class: "mx-scroll", tabindex: 0, "aria-label": "Events, latest first" }, this.list, this.empty));
     this.rows = new Rows(this.list, () => new TapeLine());
   }
 

@@ -48,7 +48,7 @@ export class Truth {
   }
 
   tick(venue) {
-    const words = this.last ? `compared ${since(venue.now() - this.last.at_ms)} ago, ${clock(this.last.at_ms)} UTC` : "the desk compares at every start";
+    const words = this.last ? `compared ${since(venue.now() - this.last.at_ms)} ago, ${clock(this.last.at_ms)} UTC` : "it is done at every start";
     text(this.when, words);
   }
 }

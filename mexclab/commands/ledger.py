@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +14,37 @@ app = typer.Typer(help="The ledger: check its hash chain, write a copy.", no_arg
 
 
 @app.command()
-def verify(config: ConfigFile = None) -> None:
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(help="The hash that an earlier check ended with: finds what was cut off since."),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
     """Check the hash chain from the first entry to the last."""
-    from mexclab.bootstrap import verify_ledger
+    from mexclab.auditing import verify_ledger
 
-    typer.echo(verify_ledger(settings_of(config)))
+    typer.echo(verify_ledger(settings_of(config), head, _told if sys.stderr.isatty() else None))
 
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    path: Annotated[Path, typer.Argument(help="The Parquet file to write; it must not exist.")],
     config: ConfigFile = None,
 ) -> None:
-    """Write every entry to a file, each checked against the chain."""
-    from mexclab.bootstrap import export_ledger
+    """Write every entry to a Parquet file, each checked against the chain."""
+    from mexclab.auditing import export_ledger
 
     typer.echo(export_ledger(settings_of(config), path))
+
+
+@app.command()
+def check(path: Annotated[Path, typer.Argument(help="A file that `mexclab ledger export` wrote.")]) -> None:
+    """Check an exported file by itself: no database is needed."""
+    from mexclab.auditing import check_export
+
+    typer.echo(check_export(path))
+
+
+def _told(count: int, of: int) -> None:
+    typer.echo(f"\r{count:,} of {of:,} entries checked", err=True, nl=count >= of)

@@ -189,17 +189,17 @@ class Chain:
         """
         expected = self.seq + 1
         if row.seq != expected:
-            raise _torn(expected, f"entry {expected} is missing (the next one found is {row.seq})")
+            raise torn(expected, f"entry {expected} is missing (the next one found is {row.seq})")
         if row.prev_hash != self.head:
-            raise _torn(row.seq, f"entry {row.seq} does not follow from the entry before it")
+            raise torn(row.seq, f"entry {row.seq} does not follow from the entry before it")
         if seal(row.prev_hash, row.seq, row) != row.hash:
-            raise _torn(row.seq, f"entry {row.seq} ({row.kind}) was changed after it was written")
+            raise torn(row.seq, f"entry {row.seq} ({row.kind}) was changed after it was written")
         try:
             event = decode(row.kind, row.body)
         except LedgerCorrupt as error:
             raise LedgerCorrupt(f"entry {row.seq}: {error}", seq=row.seq, **error.data) from error
         if event.at_ns != row.at_ns:
-            raise _torn(row.seq, f"entry {row.seq} ({row.kind}): its time was changed after it was written")
+            raise torn(row.seq, f"entry {row.seq} ({row.kind}): its time was changed after it was written")
         self.seq, self.head = row.seq, row.hash
         return event
 
@@ -214,14 +214,14 @@ def verified(
     """Check entries against the chain, from the first one on.
 
     Args:
-        expected_head: a head (hex) that was kept elsewhere when the ledger ended there; an entry must have it.
+        expected_head: a head (hex) that was kept elsewhere when the ledger ended there: some entry has it.
         progress: is called every ``STEP`` entries and at the end.
 
     Raises:
         LedgerCorrupt: names the first entry that does not hold, or the first one that is missing at the end.
         ParameterError: ``expected_head`` is not 64 hexadecimal digits.
     """
-    expected = _head(expected_head)
+    expected = None if expected_head is None else head_of(expected_head)
     chain = Chain()
     is_met = expected in (None, GENESIS)
     for row in rows:
@@ -232,7 +232,7 @@ def verified(
     if progress is not None and (chain.seq % STEP or not chain.seq):
         progress(chain.seq)
     if not is_met:
-        raise _torn(
+        raise torn(
             chain.seq + 1,
             f"no entry has the expected hash {expected_head}. Either entry {chain.seq + 1} and later ones "
             "were cut off, or the whole history was written anew",
@@ -240,15 +240,19 @@ def verified(
     return chain.verified()
 
 
-def _head(text: str | None) -> bytes | None:
-    if text is None:
-        return None
+def head_of(text: str) -> bytes:
+    """The hash that was written down as ``text`` (hex).
+
+    Raises:
+        ParameterError: it is not 64 hexadecimal digits.
+    """
     if not _HEAD.fullmatch(text):
-        raise ParameterError(f"{text!r} is not the head of a ledger: 64 hexadecimal digits", head=text)
+        raise ParameterError(f"{text!r} is not the hash of an entry: 64 hexadecimal digits", head=text)
     return bytes.fromhex(text)
 
 
-def _torn(seq: int, what: str, **data: Any) -> LedgerCorrupt:
+def torn(seq: int, what: str, **data: Any) -> LedgerCorrupt:
+    """The error that says at which entry the chain breaks."""
     return LedgerCorrupt(
         f"the ledger's hash chain does not hold: {what}. Trade on nothing until a backup has been compared",
         seq=seq,

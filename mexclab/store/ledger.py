@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
 from itertools import islice
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import sqlalchemy as sa
@@ -15,13 +16,19 @@ import structlog
 from mexclab.domain.desk import Desk
 from mexclab.domain.events import Event
 from mexclab.errors import LedgerUnavailable
-from mexclab.store import snapshots
-from mexclab.store.codec import GENESIS, Chain, Row, Verified, encode
+from mexclab.store import snapshot
+from mexclab.store.codec import GENESIS, Chain, Progress, Row, Verified, encode, verified
 from mexclab.store.pen import CHANNEL, Pen
 from mexclab.store.postgres import Postgres, reaching
 from mexclab.store.tables import event as table
 
+if TYPE_CHECKING:
+    from mexclab.store.export import Exported
+
 PAGE = 2_000  # rows that travel at once
+_HISTORY = (
+    "SELECT seq, at_ns, kind, correlation, body, prev_hash, hash FROM event WHERE seq >= %s ORDER BY seq"
+)
 FOLLOW_S = 5.0  # how often a follower looks although nobody called, should a notification be lost
 
 log = structlog.get_logger("mexclab.store")
@@ -76,18 +83,8 @@ class PostgresLedger:
             LedgerCorrupt: an entry was torn out or edited; ``data["seq"]`` names it.
             LedgerUnavailable: the database cannot be read.
         """
-        # the entry at `after` is read too: the next one must follow from it
-        query = sa.select(table).where(table.c.seq >= after).order_by(table.c.seq)
-        with closing(self._stream(query)) as found:
-            chain = Chain()
-            if after > 0:
-                before = next(found, None)
-                if before is None:
-                    return
-                chain = Chain(after - 1, before.prev_hash)
-                chain.check(before)
-            for row in found:
-                yield row.seq, chain.check(row)
+        for row, event in self._checked(after):
+            yield row.seq, event
 
     def rows(self, after: int = 0, limit: int = 1000, correlation: str | None = None) -> list[Row]:
         """At most ``limit`` raw entries above ``after``, of one correlation if given; not checked.
@@ -98,7 +95,7 @@ class PostgresLedger:
         query = sa.select(table).where(table.c.seq > after).order_by(table.c.seq).limit(limit)
         if correlation is not None:
             query = query.where(table.c.correlation == correlation)
-        return list(self._stream(query))
+        return self._found(query)
 
     def last(self) -> int:
         """The sequence number of the newest durable entry; 0 when there is none."""
@@ -107,19 +104,25 @@ class PostgresLedger:
     def recall(self, desk: Desk) -> int:
         """Bring an empty desk to the newest snapshot that can be trusted; its sequence number, 0: none.
 
-        Go on with ``read`` from there: it checks that what came later follows from the entry of the
-        snapshot. The entries before it are not looked at; ``verify`` does that.
+        One that is torn, edited, of other code or of another history is logged and not believed. Go on with
+        ``read`` from there: it checks that what came later follows from the entry of the snapshot. The
+        entries before that one are not looked at; ``verify`` does that.
 
         Raises:
             DomainError: the desk is not empty.
-            LedgerUnavailable: the database cannot be read.
         """
-        return snapshots.recall(self._postgres, desk)
+        try:
+            return snapshot.recall(self._postgres, desk)
+        except LedgerUnavailable as error:
+            log.warning("no snapshot could be read", why=str(error))
+            return 0
 
     def remember(self, desk: Desk, seq: int) -> None:
         """Keep a snapshot of the desk as of ``seq``, so that the next start folds only what came later.
 
-        It blocks. A database that fails is a warning here: the next start takes longer, and that is all.
+        It blocks, for seconds when the history is long: it belongs before the trading or after it. It uses
+        a connection of the pool and never the pen's. A database that fails is a warning here: the next
+        start takes longer, and that is all.
 
         Raises:
             LedgerUnavailable: this ledger was opened to be read.
@@ -127,25 +130,41 @@ class PostgresLedger:
         if self._pen is None:
             raise LedgerUnavailable("this ledger was opened to be read; open it with writer=True to remember")
         try:
-            snapshots.remember(self._postgres, desk, seq)
+            snapshot.remember(self._postgres, desk, seq)
         except LedgerUnavailable as error:
             log.warning("no snapshot could be kept", seq=seq, why=str(error))
+
+    def export(self, path: Path, after: int = 0, limit: int | None = None) -> Exported:
+        """Write the entries above ``after``, at most ``limit``, to a Parquet file; see ``store/export.py``.
+
+        Raises:
+            LedgerCorrupt: an entry does not hold; nothing is left behind.
+            DataError: the file exists or cannot be written, or there is nothing to export.
+            LedgerUnavailable: the database cannot be read.
+        """
+        from mexclab.store.export import write  # pyarrow takes half a second that trading need not wait for
+
+        with closing(self._checked(after)) as found:
+            return write(path, (row for row, _ in islice(found, limit)))
 
     def fingerprint(self) -> str:
         """The hash of the newest durable entry (hex): equal fingerprints are equal histories."""
         return self._head()[1].hex()
 
-    def verify(self) -> Verified:
+    def verify(self, expected_head: str | None = None, progress: Progress | None = None) -> Verified:
         """Check every entry against the chain, from the first one on.
 
+        Args:
+            expected_head: an earlier ``Verified.head``, kept elsewhere: tells when entries were cut off.
+            progress: is told how many entries have been checked so far; ``last()`` tells of how many.
+
         Raises:
-            LedgerCorrupt: names the first entry that does not hold.
+            LedgerCorrupt: names the first entry that does not hold, or that is missing.
+            ParameterError: ``expected_head`` is not a hash.
+            LedgerUnavailable: the database cannot be read.
         """
-        chain = Chain()
-        with closing(self._stream(sa.select(table).order_by(table.c.seq))) as found:
-            for row in found:
-                chain.check(row)
-        return chain.verified()
+        with closing(self._history(0)) as found:
+            return verified(found, expected_head, progress)
 
     async def follow(self, after: int | None = None) -> AsyncIterator[tuple[int, Event]]:
         """Events above ``after`` (from now on when not given) as they become durable, without end.
@@ -188,12 +207,32 @@ class PostgresLedger:
             found = session.execute(newest).first()
         return (found.seq, bytes(found.hash)) if found else (0, GENESIS)
 
-    def _stream(self, query: sa.Select[Any]) -> Generator[Row, None, None]:
-        """Rows through a cursor on the server, so that a long history needs no memory here."""
-        with (
-            reaching(self._postgres.where),
-            self._postgres.engine.connect() as session,
-            session.execution_options(yield_per=PAGE).execute(query) as found,
-        ):
+    def _checked(self, after: int) -> Generator[tuple[Row, Event], None, None]:
+        """Entries above ``after``, each checked; the one at ``after`` too, since the next follows from it."""
+        with closing(self._history(after)) as found:
+            chain = Chain()
+            if after > 0:
+                before = next(found, None)
+                if before is None:
+                    return
+                chain = Chain(after - 1, before.prev_hash)
+                chain.check(before)
             for row in found:
-                yield Row(*row)
+                yield row, chain.check(row)
+
+    def _history(self, start: int) -> Generator[Row, None, None]:
+        """Entries from ``start`` on through a cursor on the server, so that a long history needs no memory.
+
+        By psycopg itself and in binary: SQLAlchemy's rows take twice the time.
+        """
+        with reaching(self._postgres.where), self._postgres.engine.connect() as session:
+            driver = session.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            with driver.cursor("mexclab_history", binary=True) as cursor:
+                cursor.execute(_HISTORY, (start,))
+                while page := cursor.fetchmany(PAGE):
+                    yield from map(Row._make, page)
+
+    def _found(self, query: sa.Select[Any]) -> list[Row]:
+        with reaching(self._postgres.where), self._postgres.engine.connect() as session:
+            return [Row(*row) for row in session.execute(query)]

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from mexclab.domain.desk import Desk
-from mexclab.domain.desk_state import DeskState, put
+from mexclab.domain.desk_state import DeskState, put, require_empty
 from mexclab.domain.events import Event
 from mexclab.domain.listing import CalendarEntry, Sighting, SymbolState
 from mexclab.errors import LedgerUnavailable
-from mexclab.store.codec import Chain, Row, Verified, encode
+from mexclab.store.codec import Chain, Progress, Row, Verified, encode, verified
 
 
 class MemoryLedger:
@@ -58,6 +58,7 @@ class MemoryLedger:
         Raises:
             DomainError: the desk is not empty.
         """
+        require_empty(desk)
         if self._snapshot is None:
             return 0
         seq, state = self._snapshot
@@ -65,24 +66,22 @@ class MemoryLedger:
         return seq
 
     def remember(self, desk: Desk, seq: int) -> None:
-        """Keep the desk as of ``seq``; of an entry that is not there, nothing is kept."""
+        """Keep a snapshot of the desk as of ``seq``; of an entry that does not exist none is kept."""
         if 0 < seq <= self.last():
-            self._snapshot = (seq, DeskState.of(desk))
+            self._snapshot = seq, DeskState.of(desk)
 
     def fingerprint(self) -> str:
         """The hash of the newest entry (hex): equal fingerprints are equal histories."""
         return self._chain.head.hex()
 
-    def verify(self) -> Verified:
+    def verify(self, expected_head: str | None = None, progress: Progress | None = None) -> Verified:
         """Check every entry against the chain.
 
         Raises:
-            LedgerCorrupt: names the first entry that does not hold.
+            LedgerCorrupt: names the first entry that does not hold, or that is missing.
+            ParameterError: ``expected_head`` is not the hash of an entry.
         """
-        chain = Chain()
-        for row in self._rows:
-            chain.check(row)
-        return chain.verified()
+        return verified(self._rows, expected_head, progress)
 
     async def follow(self, after: int | None = None) -> AsyncIterator[tuple[int, Event]]:
         """Events above ``after`` (by default: from now on) as they come; ends when the ledger is closed."""

@@ -43,14 +43,3 @@ snapshot = sa.Table(
     sa.Column("state", sa.LargeBinary, nullable=False),  # the desk: JSON, compressed
     sa.Column("seal", sa.LargeBinary, nullable=False),  # SHA-256 over all of the above
 )
-
-snapshot = sa.Table(  # a cache of the ledger's fold; the newest two are kept
-    "snapshot",
-    metadata,
-    sa.Column("number", sa.BigInteger, sa.Identity(), primary_key=True),  # in the order of making
-    sa.Column("seq", sa.BigInteger, nullable=False),  # what was folded: entries 1 to seq
-    sa.Column("head", sa.LargeBinary, nullable=False),  # the hash of entry seq: which history
-    sa.Column("code", sa.LargeBinary, nullable=False),  # SHA-256 of the code that folded it
-    sa.Column("body", sa.LargeBinary, nullable=False),  # the desk's state: JSON, compressed with zlib
-    sa.Column("seal", sa.LargeBinary, nullable=False),  # SHA-256 of all of the above but the number
-)

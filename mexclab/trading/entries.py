@@ -104,8 +104,6 @@ def due_ns(snipe: Snipe, desk: Desk, now_ns: int) -> int | None:
         if any(order.is_live for order in desk.entries(snipe.snipe_id)):
             return None
         return next_shot_ns(snipe, desk)
-    if snipe.state is SnipeState.ENTERED and snipe.entered_ns is not None:
-        return snipe.entered_ns + plan.exit.time_stop_ns
     return None
 
 

@@ -24,8 +24,8 @@ async def leave(engine: Engine, snipe_id: str) -> None:
             return
         now = engine.parts.clock.now_ns()
         steps = exits.exit_steps(snipe, engine.desk, market, engine.books.get(market.symbol), now)
-        if not steps:
-            return
+        if all(isinstance(s, exits.Warn) and (snipe_id, s.key) in engine.warned for s in steps):
+            return  # nothing to do, or nothing that has not been said
         for step in steps:
             await take(engine, snipe, step, now)
 

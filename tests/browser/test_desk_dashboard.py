@@ -4,108 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
-from mexclab.config import Settings
-from mexclab.notebook import serve
 from mexclab.notebook.desk import DeskClient
-from tests.notebook.station import free_port
+from tests.browser.pages import FAULTS, NARROW, START_S, WIDE, Visit, ended, served_dashboard
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-DEMO = [sys.executable, "-m", "mexclab.cli", "demo", "--headless", "--fresh", "--seconds", "600"]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]  # fmt: skip
-START_S = 90.0
-WIDE, NARROW = (1440, 900), (800, 1000)
-
-FAULTS = """() => {
-  const faults = [];
-  const seen = (node) => node.offsetParent !== null && node.getClientRects().length > 0;
-  const all = (names) => [...document.querySelectorAll(names)].filter(seen);
-  const apart = (nodes, where) => nodes.forEach((one, index) => nodes.slice(index + 1).forEach((other) => {
-    const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
-    const beside = a.left >= b.right - 1 || b.left >= a.right - 1;
-    const above = a.top >= b.bottom - 1 || b.top >= a.bottom - 1;
-    const [first, second] = [one, other].map((node) => node.textContent.slice(0, 24));
-    if (!beside && !above) faults.push(`${where}: "${first}" on "${second}"`);
-  }));
-  const wide = document.documentElement.scrollWidth;
-  if (wide > innerWidth) faults.push(`the page is ${wide} pixels wide, the window ${innerWidth}`);
-  apart(all('.mx-panel, .mx-tile'), 'panels');
-  apart(all('.mx-top > *'), 'top bar');
-  for (const row of all('.mx-row, .mx-card-top, .mx-card-end, .mx-panel > h2')) {
-    apart([...row.querySelectorAll('button, span:not(:has(*)), strong')].filter(seen), 'row');
-  }
-  for (const node of all('.mx-big, .mx-halt, .mx-arm, .mx-state, .mx-left, .mx-limit-value, .mx-gain')) {
-    if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline') {
-      faults.push(`cut: "${node.textContent}"`);
-    }
-  }
-  for (const button of all('button')) {
-    const name = button.getAttribute('aria-label') || button.textContent.trim();
-    if (!name || button.tabIndex < 0) faults.push(`a button that cannot be reached: "${name}"`);
-  }
-  return faults;
-}"""
-
-
-@dataclass
-class Visit:
-    """A page, what it asked for, and what it complained about."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, url: str) -> None:
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self._hear)
-        self.page.goto(url)
-        self.until("Number(desk.dataset.frames) > 0", 60)
-
-    def _hear(self, message: Any) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
-
-    def until(self, holds: str, seconds: float = 20) -> None:
-        """Wait until an expression about ``desk``, the panel's node, holds."""
-        script = f"() => {{ const desk = document.querySelector('.mx-desk'); return desk && ({holds}); }}"
-        self.page.wait_for_function(script, timeout=seconds * 1000)
-
-    def frames(self) -> int:
-        return int(self.page.get_attribute(".mx-desk", "data-frames") or 0)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def ended(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    process.send_signal(number)
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+DEMO = [sys.executable, "-m", "mexclab.cli", "demo", "--headless", "--fresh", "--seconds", "240"]
 
 
 @pytest.fixture(scope="session")
@@ -128,31 +42,8 @@ def demo_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def dashboard(demo_daemon: Path) -> Iterator[str]:
     """The address at which that daemon's dashboard answers."""
-    settings, port = Settings(data=demo_daemon), free_port()
-    with (demo_daemon.parent / "voila.log").open("w") as log:
-        server = subprocess.Popen(
-            serve.voila_command(settings, port),
-            env=serve.environment(settings, os.environ),
-            stdout=log,
-            stderr=log,
-        )
-    end = time.monotonic() + START_S
-    while not answers(port):
-        assert time.monotonic() < end, "the dashboard server did not start"
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}/"
-    ended(server, signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium for this file alone: its driver's event loop would be in the way of asynchronous tests."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with served_dashboard(demo_daemon, demo_daemon.parent / "voila.log") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +53,6 @@ def visit(browser: Browser, dashboard: str) -> Iterator[Visit]:
     seen = Visit(context.new_page())
     seen.open(dashboard)
     yield seen
-    context.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": NARROW[0], "height": NARROW[1]})
-    yield context
     context.close()
 
 
@@ -192,6 +76,15 @@ def test_every_listing_counts_down_by_itself(visit: Visit) -> None:
     before = visit.page.inner_text(".mx-row .mx-left >> nth=0")
     script = f"document.querySelector('.mx-row .mx-left').textContent !== {json.dumps(before)}"
     visit.until(script, 5)
+
+
+def test_the_page_compares_the_ledger_with_the_venue_when_asked(visit: Visit, demo_daemon: Path) -> None:
+    with DeskClient.discover(demo_daemon) as client:
+        before = client.reconciliation()["last"]["at_ns"]
+        visit.page.click("text=Compare now")
+        visit.page.wait_for_selector(".mx-toast:has-text('compared:')", timeout=70_000)
+        assert client.reconciliation()["last"]["at_ns"] > before
+    assert "UTC" in visit.page.inner_text(".mx-truth time")
 
 
 def test_halt_is_one_click_and_resume_wants_a_reason(visit: Visit, demo_daemon: Path) -> None:
@@ -255,6 +148,21 @@ def test_the_symbol_in_the_address_is_the_one_that_is_shown(
     seen.open(f"{dashboard}?symbol={symbol}")
     assert seen.page.inner_text(".mx-chart h2 strong") == symbol
     assert seen.complaints == []
+
+
+def test_what_the_desk_holds_and_orders_is_shown_while_it_trades(visit: Visit, demo_daemon: Path) -> None:
+    """An entry is filled, its targets rest: the orders, the stop and the ladder of that position."""
+    visit.until("[...desk.querySelectorAll('.mx-orders .mx-order')].some((row) => "
+                "row.textContent.includes('BUY') && row.textContent.includes('FILLED'))", 200)  # fmt: skip
+    with DeskClient.discover(demo_daemon) as client:
+        bought = [
+            row for row in client.orders()["orders"] if row["side"] == "BUY" and row["state"] == "FILLED"
+        ]
+    shown = visit.page.inner_text(".mx-orders")
+    assert bought[0]["symbol"] in shown
+    assert "entry" in shown
+    assert "USDT" in shown
+    visit.until("desk.querySelector('.mx-card, .mx-results li') !== null", 60)
 
 
 def test_the_console_stays_clean(visit: Visit) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from mexclab.daemon.row_types import OrderPage, ReconciledRow, ReconciliationPage, SnipePage, SnipeRow
 from mexclab.daemon.snapshot import Check
 from mexclab.domain.market import Symbol
 from mexclab.errors import RiskRefused
@@ -20,11 +21,27 @@ from mexclab.errors import RiskRefused
 TOKEN = "a-token-that-nobody-may-see"
 
 
+@dataclass
 class Books:
-    """A desk that knows every snipe it is asked about."""
+    """A desk that knows every snipe it is asked about, and has the orders that it was told."""
+
+    page: OrderPage = field(default_factory=lambda: OrderPage([], False, [], []))
+    live: list[SnipeRow] = field(default_factory=list)
+    last: ReconciledRow | None = None
+    compared: int = 0
 
     def knows(self, snipe_id: str) -> bool:
         return bool(snipe_id)
+
+    async def orders(self, wish: object) -> OrderPage:
+        return self.page
+
+    async def snipes(self, state: str, limit: int) -> SnipePage:
+        return SnipePage(self.live, False)
+
+    async def reconcile(self) -> ReconciliationPage:
+        self.compared += 1
+        return ReconciliationPage(self.last, [], self.page.disputed, self.page.external)
 
 
 @dataclass
@@ -37,6 +54,7 @@ class Desk:
     halted: bool = False
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
     pictures: int = 0
+    seq: int = 7
     wall_ns: int | None = 1
     desk: Books = field(default_factory=Books)
 
@@ -50,6 +68,7 @@ class Desk:
         times = {"at_ns": 1_779_278_400_000_000_000, "wall_ns": self.wall_ns and time.time_ns()}
         return {
             "frame": frame,
+            "seq": self.seq,
             "mode": "demo",
             "halt": halt,
             "listings": [],
@@ -64,7 +83,7 @@ class Desk:
         ]
 
     def state(self) -> tuple[int, bool]:
-        return 7, self.halted
+        return self.seq, self.halted
 
     def news(self) -> int:
         return time.monotonic_ns()

@@ -18,6 +18,7 @@ import pytest
 from traitlets.utils.importstring import import_item
 
 from mexclab.config import Settings
+from mexclab.daemon.row_types import OrderPage, ReconciledRow
 from mexclab.errors import ConfigError, PortInUse
 from mexclab.notebook import panel, serve
 from mexclab.notebook.desk import DeskClient
@@ -25,7 +26,7 @@ from mexclab.notebook.panel import Pace, Relay, in_milliseconds
 from tests.notebook.conftest import ClientOf
 from tests.notebook.station import Desk, free_port
 
-QUICK = Pace(frame_s=0.05, ack_s=0.3, alive_s=0.2, away_s=0.6, leave_s=1.2)
+QUICK = Pace(frame_s=0.05, ack_s=0.3, alive_s=0.2, away_s=0.6, leave_s=1.2, books_s=0.05)
 
 
 class View:
@@ -146,6 +147,37 @@ def test_a_dead_tab_gets_nothing_more_and_its_kernel_ends(url: str, client_of: C
         heard = len(view.heard)
         time.sleep(0.5)
         assert len(view.heard) == heard
+
+
+def test_orders_that_are_over_are_asked_for_when_the_ledger_has_grown_and_by_a_new_page(
+    desk: Desk, url: str, client_of: ClientOf
+) -> None:
+    desk.desk.page = OrderPage([], True, [], [])
+    with watched(client_of(url)) as view:
+        view.acknowledges = True
+        view.relay.take({"kind": "ready"})
+        until(lambda: view.kinds("books"))
+        assert view.kinds("books") == [{"kind": "books", "orders": [], "more": True, "snipes": [], "why": ""}]
+        time.sleep(0.5)  # ten times as long as between two looks
+        assert len(view.kinds("books")) == 1
+        desk.seq += 1
+        until(lambda: len(view.kinds("books")) == 2)
+        view.relay.take({"kind": "ready"})
+        until(lambda: len(view.kinds("books")) == 3)
+
+
+def test_a_comparison_with_the_venue_is_told_in_a_sentence(desk: Desk, url: str, client_of: ClientOf) -> None:
+    with watched(client_of(url)) as view:
+        desk.desk.last = ReconciledRow(5, 3, 1, 0, 0, ())
+        view.relay.take({"kind": "command", "id": 1, "name": "reconcile"})
+        until(lambda: len(view.kinds("answer")) == 1)
+        desk.desk.last = ReconciledRow(6, 3, 0, 1, 0, ("ABC: the ledger holds 2, the venue 1",))
+        view.relay.take({"kind": "command", "id": 2, "name": "reconcile"})
+        until(lambda: len(view.kinds("answer")) == 2)
+        assert [answer["message"] for answer in view.kinds("answer")] == [
+            "compared: ledger and venue agree; 3 orders asked, 1 missed fills found",
+            "compared: ABC: the ledger holds 2, the venue 1 (3 orders asked, 0 missed fills found)",
+        ]
 
 
 def test_a_fault_in_the_relay_is_shown_not_lost(desk: Desk, url: str, client_of: ClientOf) -> None:

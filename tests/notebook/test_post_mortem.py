@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 import pytest
 
+from mexclab import jobs
 from mexclab.config import Settings
 from mexclab.domain import events as e
 from mexclab.domain.clock import HOUR, MILLISECOND
@@ -269,3 +271,19 @@ async def test_a_lab_without_a_daemon_reads_the_ledger_itself() -> None:
 def test_a_look_at_an_empty_data_folder_creates_no_database(tmp_path: Path) -> None:
     assert read(Settings(data=tmp_path)).events == ()
     assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.slow
+async def test_the_notebook_tells_a_recorded_day_with_its_anatomy(record: Record) -> None:
+    with TemporaryDirectory(prefix="mexclab-test-") as name:
+        settings = Settings(data=Path(name))
+        postgres = connect(None, settings.data)
+        ledger = PostgresLedger.open(postgres)
+        await ledger.append(*witnessed(record))
+        ledger.close()
+        postgres.close()
+        done = await asyncio.to_thread(jobs.run, "snipe_post_mortem", {}, settings)
+        page = done.html.read_text(encoding="utf-8")
+    assert "-3.0405 USDT after 0.0405 of fees" in page
+    for words in ("Anatomy of each shot", "ms since the opening", "vs_first_trade", "vs_mid", "exit_slip"):
+        assert words in page

@@ -42,14 +42,18 @@ fills = st.builds(
     Fill, trade_id=texts, client_id=ids, symbol=symbols, price=amounts, quantity=amounts, fee_asset=names
 )
 evidence = st.dictionaries(texts, texts, max_size=4).map(MappingProxyType)
-ladders = st.lists(st.integers(1, 10**9), min_size=1, max_size=6, unique=True).map(
+shares = st.decimals("0.001", "0.999", places=3)
+ladders = st.lists(st.integers(1, 10**5), min_size=1, max_size=6, unique=True).map(
     lambda gains: tuple(Rung(Decimal(gain) / 1000, Decimal("0.10")) for gain in sorted(gains))
 )
 exits = st.builds(
     ExitPlan,
     ladder=ladders,
-    stop_loss=st.decimals("0.001", "0.999", places=3),
+    stop_loss=shares,
     time_stop_ns=st.integers(1, 2**62),
+    trailing=st.none() | shares,
+    break_even_after=st.none() | shares,
+    version=st.integers(0, 999),
 )
 plans = st.builds(
     lambda start, length, **rest: Plan(not_before_ns=start, deadline_ns=start + length, **rest),

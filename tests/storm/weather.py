@@ -136,7 +136,7 @@ def weather_of(seed: int, snipes: int) -> Weather:
     return Weather(
         seed,
         tuple(openings),
-        tuple(_rules(chance, openings)),
+        (*_rules(chance, openings), *_last_gusts(ends_s)),
         tuple(_acts(chance, openings, ends_s)),
         tuple(sorted(_deeds(chance, openings, ends_s), key=lambda deed: deed.at_s)),
         trading,
@@ -173,6 +173,13 @@ def _rules(chance: random.Random, openings: Sequence[Opening]) -> Iterator[Row]:
         if kind is FrameKind.GAP:
             row["channel"] = "*depth*"
         yield row
+
+
+def _last_gusts(ends_s: float) -> Iterator[Row]:
+    """What makes sure that the calm begins with answers and news of our orders missing."""
+    end = {"between_s": [max(0.0, ends_s - 12.0), ends_s], "probability": 0.5}
+    yield {"fault": "lose_reply", "name": "request lose_reply", "path": ORDER, "count": 6, **end}
+    yield {"fault": "drop", "name": "frame drop", "channel": "*private*", "count": 30, **end}
 
 
 def _details(chance: random.Random, kind: RequestKind | FrameKind) -> Row:

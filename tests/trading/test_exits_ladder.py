@@ -16,6 +16,7 @@ from mexclab.domain.order import Fill, Order, OrderType
 from mexclab.domain.snipe import ExitPlan, Rung, Snipe
 from mexclab.trading.exits import Cancel, Place, exit_steps, ladder_orders
 from mexclab.trading.ladder import free_units, holding, targets
+from mexclab.venues.mexc.wire_market import SymbolInfo, market_of
 from tests.trading.test_exits import ABC, HOUR, MARKET, NOW, book, held, placed, sales, snipe
 
 ZERO = Decimal(0)
@@ -160,6 +161,27 @@ def test_where_no_limit_may_rest_a_rung_is_sold_at_its_price_once_the_bid_reache
         ("s-1-t1-2", 150),
         ("s-1-t2-1", 350),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "rests"),
+    [
+        (["LIMIT", "MARKET"], True),
+        (["MARKET"], False),
+        (["LIMIT_MAKER", "MARKET"], False),
+        ([], True),
+        (None, True),
+    ],
+)
+def test_whether_limits_may_rest_is_what_the_venue_lists_as_order_types(
+    kinds: list[str] | None, rests: bool
+) -> None:
+    row = SymbolInfo(
+        symbol="ABCUSDT", status="1", base_asset="ABC", base_asset_precision=2, quote_asset="USDT",
+        quote_precision=4, quote_asset_precision=4, is_spot_trading_allowed=True,
+        quote_amount_precision=Decimal(1), maker_commission=ZERO, taker_commission=ZERO, order_types=kinds,
+    )  # fmt: skip
+    assert market_of(row).takes_limits is rests
 
 
 def test_where_no_limit_may_rest_an_old_or_absent_price_sells_no_rung() -> None:

@@ -87,9 +87,9 @@ class Row:
 class Truth:
     """A venue that is a plain list of what is true. Beyond taking sales it does only what a test tells it."""
 
-    def __init__(self, clock: ManualClock, market: Market = MARKET) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.rules = market
+        self.rules = MARKET
         self.rows: dict[str, Row] = {}
         self.requests: dict[str, Order] = {}  # sent to it, and not taken yet
         self.cancels: list[str] = []
@@ -221,9 +221,9 @@ class Truth:
 class Desks:
     """One ledger, one venue, and the process that runs on them; ``restart`` is another process."""
 
-    def __init__(self, limits: LimitSettings | None = None, market: Market = MARKET) -> None:
+    def __init__(self, limits: LimitSettings | None = None, venue: type[Truth] = Truth) -> None:
         self.clock = ManualClock(START)
-        self.venue = Truth(self.clock, market)
+        self.venue = venue(self.clock)
         self.ledger, self.recorder = MemoryLedger(), MemoryRecorder()
         self.rules = Rules(limits or LimitSettings(), poll_ns=5 * SECOND)
         self.engine = self._process()

@@ -1,4 +1,4 @@
-"""Snapshots of the desk: a cache of what the ledger adds up to, so it may be thrown away."""
+"""Snapshots of the desk: a cache of what the entries add up to, so these rows may come and go."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table; its bodies are compressed already, so the server does not try."""
+    """Create the table. A state comes compressed, so the server need not try it again."""
     op.create_table(
         "snapshot",
-        sa.Column("number", sa.BigInteger, sa.Identity(), primary_key=True),
-        sa.Column("seq", sa.BigInteger, nullable=False),
-        sa.Column("head", sa.LargeBinary, nullable=False),
+        sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("chain_hash", sa.LargeBinary, nullable=False),
         sa.Column("code", sa.LargeBinary, nullable=False),
-        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("state", sa.LargeBinary, nullable=False),
         sa.Column("seal", sa.LargeBinary, nullable=False),
     )
-    op.execute("ALTER TABLE snapshot ALTER COLUMN body SET STORAGE EXTERNAL")
+    op.execute("ALTER TABLE snapshot ALTER COLUMN state SET STORAGE EXTERNAL")
 
 
 def downgrade() -> None:
-    """Nothing is lost: the next start folds the whole ledger."""
+    """Nothing that happened is lost: the entries give the same desk."""
     op.drop_table("snapshot")

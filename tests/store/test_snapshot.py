@@ -14,7 +14,7 @@ from mexclab.domain.desk import Desk
 from mexclab.domain.desk_state import DeskState
 from mexclab.domain.events import Event, Halted
 from mexclab.errors import DomainError, LedgerCorrupt, LedgerUnavailable
-from mexclab.store import snapshots
+from mexclab.store import snapshot as snapshots
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.memory import MemoryLedger
 from mexclab.store.postgres import Postgres
@@ -146,8 +146,8 @@ DAMAGE = [
     "seal = ''",
     "chain_hash = sha256('x')",
     "code = sha256('x')",
-    "seq = 61",
-    "seq = -1",
+    "seq = seq + 1",
+    "seq = -seq",
 ]
 
 
@@ -160,7 +160,7 @@ async def test_a_torn_or_edited_snapshot_is_passed_over_and_told(
     with capture_logs() as told:
         cut, desk = started(ledger)
     assert (cut, written(desk)) == (30, whole)
-    if change != "seq = -1":  # then it is the older one, and the other is found first
+    if change != "seq = -seq":  # then it is the older one, and the other is found first
         assert [entry["event"].endswith("passed over") for entry in told] == [True]
     tamper(f"UPDATE snapshot SET {change} WHERE seq = 30")
     cut, desk = started(ledger)
@@ -257,15 +257,23 @@ async def test_the_entries_stay_append_only_beside_the_snapshots(
 # -- the code that folds -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["domain/desk.py", "domain/new.py", "store/codec.py", "store/snapshots.py"])
+@pytest.mark.parametrize("name", ["domain/desk.py", "domain/new.py", "store/codec.py", "store/snapshot.py"])
 def test_another_byte_in_the_code_that_folds_is_another_digest(tmp_path: Path, name: str) -> None:
-    for file in ("domain/desk.py", "domain/order.py", "store/codec.py", "store/snapshots.py"):
+    for file in ("domain/desk.py", "domain/order.py", "store/codec.py", "store/snapshot.py"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("one = 1\n")
     before = snapshots.digest(tmp_path)
     assert snapshots.digest(tmp_path) == before
     (tmp_path / name).write_text("one = 2\n")
     assert snapshots.digest(tmp_path) != before
+
+
+@pytest.mark.parametrize("missing", ["domain/desk.py", "store/codec.py"])
+def test_without_all_of_its_sources_code_has_no_digest(tmp_path: Path, missing: str) -> None:
+    for file in {"domain/desk.py", "store/codec.py", "store/snapshot.py"} - {missing}:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("one = 1\n")
+    assert snapshots.digest(tmp_path) == b""
 
 
 def test_the_digest_is_of_this_package() -> None:
