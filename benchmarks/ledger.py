@@ -3,6 +3,9 @@
 Everything runs on one embedded Postgres (fsync on), made for the run. The peers write the same rows with
 psycopg as one would by hand: INSERT and COMMIT one by one, and ``executemany`` in batches of 50. A lone
 append is measured in turns with a plain INSERT and COMMIT, so that a disk with moods is fair to both.
+
+Then a ledger of a million events (``--quick``: a hundred thousand, to the same goal), many snipes with their
+orders and fills, is started from: a snapshot and the 10,000 events after it. Beside it: no snapshot at all.
 """
 
 from __future__ import annotations
@@ -21,15 +24,19 @@ from typing import Any
 
 import psycopg
 
+from benchmarks import ledger_start
 from mexclab.domain.events import OrderDecided
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Order, OrderType
 from mexclab.store.codec import Chain, Row, encode
+from mexclab.store.erase import erase
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.postgres import Postgres, connect
 
 GOAL_PER_S = 10_000
 GOAL_RATIO = 1.3
+GOAL_START_S = 5.0
+LONG, LONG_QUICK = 1_000_000, 100_000
 BATCH = 50
 CALLERS = 500
 INSERT = "INSERT INTO peer VALUES (%s, %s, %s, %s, %s, %s, %s)"
@@ -159,20 +166,63 @@ async def measure(postgres: Postgres, *, quick: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def measure_start(postgres: Postgres, where: str, *, quick: bool) -> dict[str, Any]:
+    """Goal and peers of starting from a long ledger, each start in a new process."""
+    count = LONG_QUICK if quick else LONG
+    filled_s, remember_s = ledger_start.fill(postgres, count)
+    print(f"{count:,} events written in {filled_s:.0f} s")
+    starts = [ledger_start.ask("start", where) for _ in range(3)]
+    cold = ledger_start.ask("cold", where)
+    verified, exported = ledger_start.ask("verify", where), ledger_start.ask("export", where)
+    for one in starts:
+        if one["recalled"] != count - ledger_start.TAIL or one["desk"] != cold["desk"]:
+            raise SystemExit("a start from the snapshot did not give the desk that the whole ledger gives")
+    start = sorted(starts, key=lambda one: float(one["wall s"]))[1]
+    print(
+        f"start from {count:,} events: {start['wall s']:.2f} s ({start['recall s']:.2f} s of it the snapshot)"
+    )
+    print(f"without a snapshot {cold['wall s']:.1f} s; only checked {verified['wall s']:.1f} s")
+    print(f"exported in {exported['wall s']:.1f} s to {exported['MB']:.0f} MB")
+    value = round(start["wall s"], 2)
+    goal = {"value": value, "goal": GOAL_START_S, "unit": "s", "met": value <= GOAL_START_S}
+    return {
+        "goals": {"ledger-start-1M": {**goal, "events": count}},
+        "peers": {
+            "start without a snapshot s": round(cold["wall s"], 1),
+            "start: peak MB": round(start["peak MB"]),
+            "keeping a snapshot s": round(remember_s, 2),
+            "verify s": round(verified["wall s"], 1),
+            "export s": round(exported["wall s"], 1),
+            "export MB": round(exported["MB"], 1),
+            "export: peak MB": round(exported["peak MB"]),
+        },
+    }
+
+
 def main() -> None:
     """Run it on a server of its own and print the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="a fifth of the work")
     parser.add_argument(
-        "--url", default=os.environ.get("MEXCLAB_BENCHMARK_POSTGRES"), help="an empty database instead"
+        "--url",
+        default=os.environ.get("MEXCLAB_BENCHMARK_POSTGRES"),
+        help="an empty database instead; it is emptied",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mexclab-ledger-") as folder:
         postgres = connect(options.url, Path(folder))
         try:
             result = asyncio.run(measure(postgres, quick=options.quick))
+            erase(postgres)
         finally:
             postgres.close()
+        postgres = connect(options.url, Path(folder))
+        try:
+            found = measure_start(postgres, options.url or folder, quick=options.quick)
+        finally:
+            postgres.close()
+    result["goals"] |= found["goals"]
+    result["peers"] |= found["peers"]
     print(json.dumps(result))
 
 

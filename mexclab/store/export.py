@@ -2,8 +2,8 @@
 
 Columns: ``seq``; ``ts`` (when, in microseconds, UTC) and ``at_ns`` (the same in whole nanoseconds); ``kind``;
 ``correlation``; ``body`` (the very JSON that was hashed); ``prev_hash`` and ``hash`` (hex). The recipe of a
-hash heads ``store/codec.py``. The metadata (``mexclab.first_seq``, ``mexclab.last_seq``, ``mexclab.head``) say
-which entries the file holds and the hash of the last one, so that a file without its end is found out as well.
+hash heads ``store/codec.py``. The metadata ``mexclab.first_seq``, ``mexclab.last_seq`` and ``mexclab.head``
+(the last hash) say which entries the file holds, so that a file without its end is found out as well.
 """
 
 from __future__ import annotations

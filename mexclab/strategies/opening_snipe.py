@@ -116,13 +116,14 @@ class OpeningSnipe:
         self._exit = parameters.exit_plan()
 
     def plan(self, signal: Signal, market: Market, reference_price: Decimal) -> Plan:
-        chosen = self.parameters
+        chosen, cap = self.parameters, reference_price * self.parameters.cap_multiple
         return Plan(
             snipe_id=signal.signal_id,
             signal_id=signal.signal_id,
             symbol=signal.symbol,
             budget_quote=chosen.budget_quote,
-            price_cap=market.limit_price(reference_price * chosen.cap_multiple, Side.BUY),
+            # one below the tick stays as it is, and is refused by its own figure
+            price_cap=market.limit_price(cap, Side.BUY) or cap,
             not_before_ns=signal.open_ns,
             deadline_ns=signal.open_ns + chosen.deadline_s * SECOND,
             exit=self._exit,

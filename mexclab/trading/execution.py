@@ -50,7 +50,7 @@ def events_of(report: Report | Notice, desk: Desk) -> list[e.Event]:
             return [e.OrderAccepted(report.at_ns, client_id, report.venue_id)]
         case Refused() if order.state in (_S.SENT, _S.UNKNOWN):
             return [e.OrderRejected(report.at_ns, client_id, report.code, report.words)]
-        case Lost() if order.state.is_open and order.state is not _S.UNKNOWN:
+        case Lost() if order.state.is_open and order.state not in (_S.DECIDED, _S.UNKNOWN):
             return [e.OrderLost(report.at_ns, client_id, report.why)]
         case Cancelled() if order.state.is_open:
             return [e.OrderCanceled(report.at_ns, client_id, report.why, report.executed)]

@@ -43,7 +43,7 @@ async def give_way(engine: Engine, snipe_id: str) -> None:
     Nothing more is bought for it; a shot that is loaded does not leave.
     """
     snipe, now = engine.desk.snipes[snipe_id], engine.parts.clock.now_ns()
-    if _away(engine, snipe) or not _is_bought(engine, snipe):
+    if not _is_bought(engine, snipe):
         return
     why = "a fill of an earlier attempt was reported"
     happened = _taken_back(engine, snipe, now, why)

@@ -139,6 +139,14 @@ async def release(engine: Engine, client_id: str) -> None:
             e.SnipeMoved(now, order.snipe_id, SnipeState.ABORTED, "halted", why),
         )
         return
+    now = engine.parts.clock.now_ns()
+    if now >= engine.desk.snipes[order.snipe_id].plan.deadline_ns:  # the machine slept over it
+        why = "its deadline passed before it left"
+        await engine.record(
+            e.OrderCanceled(now, client_id, why),
+            e.SnipeMoved(now, order.snipe_id, SnipeState.MISSED, "deadline", why),
+        )
+        return
     engine.parts.exchange.submit(order)
     lateness = engine.parts.clock.lateness_ns(scheduled)
     now = engine.parts.clock.now_ns()

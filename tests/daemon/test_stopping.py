@@ -1,4 +1,4 @@
-"""SIGTERM: nothing new is entered, what is held is kept or sold as the settings say, and the ledger ends whole."""
+"""SIGTERM: nothing new is entered, what is held is kept or sold by setting, and the ledger ends whole."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def venue(folder: Path) -> Iterator[Simulator]:
-    with simulator(
-        folder, "--quiet", "--pair", "MXUSDT", "--patient", "--seed", str(LISTING_SEED)
-    ) as venue:
+    with simulator(folder, "--quiet", "--pair", "MXUSDT", "--patient", "--seed", str(LISTING_SEED)) as venue:
         yield venue
 
 

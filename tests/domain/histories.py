@@ -14,7 +14,7 @@ from mexclab.domain.snipe import SnipeState
 
 
 def random_history(seed: int, stories: int = 12) -> list[e.Event]:
-    """Stories told at once, each in its own order, with interruptions; the same seed gives the same history."""
+    """Stories told at once, each in its own order, with interruptions; the same for the same seed."""
     random = Random(seed)
     told = [list(Story(random.randrange(10_000) * 40 + number).events()) for number in range(stories)]
     mixed: list[e.Event] = [e.DaemonStarted(FIRST_NS - DAY, "paper", "paper venue", "1", Decimal("5000.00"))]
@@ -35,7 +35,7 @@ def random_history(seed: int, stories: int = 12) -> list[e.Event]:
 
 
 def _more_of(event: e.Event, random: Random) -> Iterator[e.Event]:
-    """What else may come of an event: another exit, a higher stop, trades reported twice or never acknowledged."""
+    """What else may come of an event: another exit, a higher stop, trades told twice or never confirmed."""
     match event:
         case e.SnipeMoved(at_ns=at_ns, snipe_id=snipe_id, to=SnipeState.ENTERED):
             if random.random() < 0.5:

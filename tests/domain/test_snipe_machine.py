@@ -27,7 +27,7 @@ from mexclab.errors import DomainError, RiskRefused
 from mexclab.runtime.clock import ManualClock
 from mexclab.trading import entries, exits, handling, planning, safety, stopping
 from mexclab.trading.execution import RECV_WINDOW_NS
-from tests.trading.test_fills_in_any_order import ABC, PLAN, START, Desks, Row, Truth
+from tests.trading.truth_scene import ABC, PLAN, START, Desks, Row, Truth
 
 T = TypeVar("T")
 _S = SnipeState

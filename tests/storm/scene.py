@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from mexclab import bootstrap, replay
-from mexclab.config import LimitSettings, ListingsSettings, Settings, SnipeSettings
+from mexclab.config import LimitSettings, ListingsSettings, OrderSettings, Settings, SnipeSettings
 from mexclab.config.venue import VenueSettings
 from mexclab.domain.clock import DAY, MILLISECOND, SECOND
 from mexclab.domain.reports import ClockReading
@@ -107,6 +107,7 @@ def settings_of(weather: Weather) -> Settings:
             time_stop_s=chosen.time_stop_s,
             stop_loss=Decimal("0.10"),
         ),
+        orders=OrderSettings(reconcile_s=chosen.reconcile_s),
         limits=LimitSettings(
             open_snipes=1000,
             orders_per_s=12,
@@ -154,7 +155,8 @@ class StormDesk(Wire):
         venue.listings.recall(sighting.fact for sighting in self.recorder.sightings())
         radar = Radar(venue, self.recorder, self.patterns)
         parts = Parts(clock, self.ledger, venue, venue, venue, radar, self.strategy, Bus())
-        self.engine = Engine(parts, Rules(self.settings.limits, poll_ns=SECOND, auto_arm=True))
+        rules = Rules(self.settings.limits, self.settings.orders, poll_ns=SECOND, auto_arm=True)
+        self.engine = Engine(parts, rules)
         self.starts += 1
         try:
             await venue.start()

@@ -81,6 +81,7 @@ class Trading:
     budget: Decimal
     preset: Preset
     time_stop_s: int
+    reconcile_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,14 @@ def weather_of(seed: int, snipes: int) -> Weather:
         openings.append(Opening(at_s, min(at_s, chance.uniform(20.0, 100.0))))
         at_s += chance.choice((0.0, 0.05, 1.0)) if chance.random() < 0.25 else chance.uniform(2.0, 12.0)
     presets: tuple[Preset, ...] = get_args(Preset)
-    trading = Trading(Decimal(20), chance.choice(presets), chance.randint(15, 60))
+    lies = random.Random(f"lies/{seed}").random() < 0.5
+    # an order that rests although it was called refused is found by a comparison, and by nothing else
+    trading = Trading(Decimal(20), chance.choice(presets), chance.randint(15, 60), 45 if lies else 300)
     ends_s = at_s + 10.0  # in the thick of it: what is then under way has to come right in the calm
     return Weather(
         seed,
         tuple(openings),
-        (*_rules(chance, openings), *_last_gusts(ends_s)),
+        (*_rules(chance, openings, lies), *_last_gusts(ends_s)),
         tuple(_acts(chance, openings, ends_s)),
         tuple(sorted(_deeds(chance, openings, ends_s), key=lambda deed: deed.at_s)),
         trading,
@@ -153,7 +156,7 @@ def _about(chance: random.Random, openings: Sequence[Opening]) -> tuple[float, f
     return opening.at_s - before_s, opening.at_s + chance.uniform(0.5, 40.0)
 
 
-def _rules(chance: random.Random, openings: Sequence[Opening]) -> Iterator[Row]:
+def _rules(chance: random.Random, openings: Sequence[Opening], lies: bool) -> Iterator[Row]:
     """Every kind of fault in turn, each about an opening, until there are enough."""
     kinds: list[RequestKind | FrameKind] = [*RequestKind, *FrameKind]
     wanted = max(len(kinds), RULES_A_SNIPE * len(openings))
@@ -168,7 +171,7 @@ def _rules(chance: random.Random, openings: Sequence[Opening]) -> Iterator[Row]:
             "between_s": list(_about(chance, openings)),
             "probability": chance.choice((0.3, 0.6, 1.0)),
             "count": chance.randint(1, 2 if of_requests and target["path"] != ORDER else 4),
-            **_details(chance, kind),
+            **_details(chance, kind, lies),
         }
         if kind is FrameKind.GAP:
             row["channel"] = "*depth*"
@@ -182,7 +185,7 @@ def _last_gusts(ends_s: float) -> Iterator[Row]:
     yield {"fault": "drop", "name": "frame drop", "channel": "*private*", "count": 30, **end}
 
 
-def _details(chance: random.Random, kind: RequestKind | FrameKind) -> Row:
+def _details(chance: random.Random, kind: RequestKind | FrameKind, lies: bool) -> Row:
     match kind:
         case RequestKind.DELAY | RequestKind.REORDER | RequestKind.SLOW_REPLY:
             late_ms = chance.choice((50.0, 400.0, 2_000.0, 4_500.0, 8_000.0))
@@ -191,8 +194,8 @@ def _details(chance: random.Random, kind: RequestKind | FrameKind) -> Row:
             return {"delay_ms": chance.choice((20.0, 300.0, 3_000.0)), "jitter_ms": 100.0}
         case RequestKind.STATUS:
             told = chance.choice(STATUSES)
-            # only the venue's own failure may come after the deed: who says "too many" has not looked at it
-            return {**told, "handled": told["status"] >= 500 and chance.random() < 0.5}
+            # a failure of the venue's own may come after the deed; "too many" only where the venue lies
+            return {**told, "handled": (told["status"] >= 500 or lies) and chance.random() < 0.5}
         case RequestKind.HTML:
             return {"status": chance.choice((500, 502, 503)), "handled": chance.random() < 0.5}
         case RequestKind.REFUSE:

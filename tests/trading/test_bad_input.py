@@ -18,7 +18,8 @@ from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import LADDERS, ExitPlan, Plan, SnipeState, parse_ladder
 from mexclab.errors import DomainError, IllegalTransition, MexclabError, ParameterError, RiskRefused
 from mexclab.trading import entries, handling, safety, tuning
-from tests.trading.test_fills_in_any_order import ABC, MARKET, OPENS, PLAN, START, Desks, Story, lived
+from tests.trading.test_fills_in_any_order import Story, lived
+from tests.trading.truth_scene import ABC, MARKET, OPENS, PLAN, START, Desks
 
 D = Decimal
 EXIT = ExitPlan(parse_ladder("7:100"), D("0.2"), 60 * 60 * SECOND)
@@ -202,7 +203,7 @@ async def test_a_strategy_refuses_a_signal_whose_opening_leaves_no_price_above_t
         entries.entry_order(made, coarse, 1, START)
         return made
 
-    await refused(scene, plan, DomainError, "plan ABC-1 for ABCUSDT: price cap 0 must be above zero")
+    await refused(scene, plan, DomainError, "ABCUSDT: the price 1.50 is below the tick 100")
 
 
 async def test_a_plan_whose_opening_has_passed_is_missed_and_sends_nothing() -> None:
