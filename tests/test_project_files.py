@@ -163,7 +163,19 @@ def test_the_changelog_begins_with_the_version_of_the_project() -> None:
 def test_the_makefile_has_every_target_with_a_line_of_help() -> None:
     listed = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^  make (\w+) +\S", listed, re.M)
-    assert targets == ["help", "setup", "demo", "lab", "test", "check", "bench", "lock", "clean"]
+    assert targets == [
+        "help",
+        "setup",
+        "demo",
+        "lab",
+        "test",
+        "crash",
+        "storm",
+        "check",
+        "bench",
+        "lock",
+        "clean",
+    ]
 
 
 def test_continuous_integration_runs_the_same_command_as_a_person() -> None:

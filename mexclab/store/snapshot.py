@@ -6,8 +6,9 @@ A snapshot is believed only when all of this holds; otherwise it is passed over,
     code       = SHA-256 over the source of everything that folds and of what writes a snapshot down
     seal       = SHA-256( seq as 8 bytes, big-endian ‖ chain_hash ‖ code ‖ state )
 
-The state is JSON (msgpack was a fifth smaller before the compression, larger after it, and slower to read),
-compressed at zlib's quickest level, which makes it ten times smaller in less time than the rest would travel.
+The state is JSON by columns (row by row it is three times as much text and takes three times as long to read),
+compressed at zlib's quickest level, which makes it a sixth in less time than the rest would travel. What a
+million events add up to is 7 MB.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import gc
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,18 +28,15 @@ import structlog
 from mexclab.domain.desk import Desk
 from mexclab.domain.desk_state import DeskState, put, require_empty
 from mexclab.errors import DomainError, LedgerCorrupt
-from mexclab.store.codec import plain
+from mexclab.store import columns
 from mexclab.store.postgres import Postgres, reaching
 from mexclab.store.tables import event, snapshot
 
 KEPT = 2  # the newest, and the one before it should the newest be damaged
 _QUICKEST = 1  # zlib's level
-_FOLDING = ("domain/*.py", "store/codec.py", "store/snapshot.py")
+_FOLDING = ("domain/*.py", "store/codec.py", "store/columns.py", "store/snapshot.py")
 
 log = structlog.get_logger("mexclab.store")
-
-_encoder = msgspec.json.Encoder(enc_hook=plain, decimal_format="string")
-_decoder = msgspec.json.Decoder(DeskState)
 
 
 def digest(root: Path) -> bytes:
@@ -63,7 +62,7 @@ CODE = digest(Path(__file__).resolve().parents[1])
 
 def pack(state: DeskState) -> bytes:
     """The state as bytes."""
-    return zlib.compress(_encoder.encode(state), _QUICKEST)
+    return zlib.compress(columns.write(DeskState, [state]), _QUICKEST)
 
 
 def unpack(data: bytes) -> DeskState:
@@ -73,9 +72,9 @@ def unpack(data: bytes) -> DeskState:
         LedgerCorrupt: they are not the bytes of a state.
     """
     try:
-        with _no_collection():
-            return _decoder.decode(zlib.decompress(data))
-    except (zlib.error, msgspec.MsgspecError, DomainError, ValueError) as error:
+        (state,) = columns.read(DeskState, zlib.decompress(data))
+        return replace(state)  # asks the state's own rules
+    except (zlib.error, msgspec.MsgspecError, DomainError, LookupError, ValueError) as error:
         raise LedgerCorrupt(f"a snapshot of the desk cannot be read: {error}") from error
 
 
@@ -99,7 +98,7 @@ def recall(postgres: Postgres, desk: Desk) -> int:
         return 0
     entry = sa.select(event.c.hash).where(event.c.seq == snapshot.c.seq).scalar_subquery()
     labels = sa.select(snapshot.c.seq, snapshot.c.chain_hash, snapshot.c.code, entry.label("entry"))
-    with reaching(postgres.where), postgres.engine.connect() as session:
+    with _no_collection(), reaching(postgres.where), postgres.engine.connect() as session:
         for found in session.execute(labels.order_by(snapshot.c.seq.desc())).all():
             if found.code != CODE:
                 log.info("a snapshot of another version is passed over", seq=found.seq)
@@ -110,6 +109,8 @@ def recall(postgres: Postgres, desk: Desk) -> int:
             state = _state(session, found.seq, found.chain_hash)
             if state is not None:
                 put(desk, state)
+                # it stays as long as the process: a later search for garbage, beside a shot, need not visit it
+                gc.freeze()
                 return int(found.seq)
     return 0
 
@@ -157,7 +158,7 @@ def _state(session: sa.Connection, seq: int, chain_hash: bytes) -> DeskState | N
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """No garbage is made here, and looking for it among a million new values takes a third of the time."""
+    """No garbage is made here, and looking for it among half a million new values doubles the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

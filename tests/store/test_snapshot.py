@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from mexclab.domain.desk import Desk
-from mexclab.domain.desk_state import DeskState
+from mexclab.domain.desk_state import DeskState, put
 from mexclab.domain.events import Event, Halted
 from mexclab.errors import DomainError, LedgerCorrupt, LedgerUnavailable
 from mexclab.store import snapshot as snapshots
@@ -21,6 +21,7 @@ from mexclab.store.postgres import Postgres
 from mexclab.store.tables import snapshot
 from tests.domain.histories import random_history
 from tests.domain.test_desk_state import folded, written
+from tests.recorded_day import recorded_day
 
 AnyLedger = PostgresLedger | MemoryLedger
 
@@ -81,6 +82,18 @@ async def test_recalling_and_folding_on_is_folding_everything(either: AnyLedger,
         either.remember(Desk.of(events[:cut]), cut)
         found, desk = started(either)
         assert (found, written(desk)) == (cut, whole)
+
+
+@pytest.mark.parametrize("stories", [0, 3])
+def test_at_every_cut_the_bytes_of_a_snapshot_and_the_tail_are_the_whole(seed: int, stories: int) -> None:
+    events = random_history(seed, stories) if stories else recorded_day()
+    whole, growing = written(Desk.of(events)), Desk()
+    for cut, event in enumerate(events, 1):
+        growing.fold(event)
+        desk = Desk()
+        put(desk, snapshots.unpack(snapshots.pack(DeskState.of(growing))))
+        assert written(desk) == written(growing)
+        assert written(folded(events[cut:], desk)) == whole
 
 
 async def test_a_snapshot_is_the_desk_as_it_was_then(either: AnyLedger, events: list[Event]) -> None:
@@ -192,6 +205,7 @@ async def test_a_sealed_snapshot_that_cannot_be_read_is_passed_over(
         b"no state",
         snapshots.pack(DeskState.of(Desk()))[:-9],
         snapshots.zlib.compress(b'{"a":1}'),
+        snapshots.zlib.compress(b'{"rows":1,"columns":{}}'),
     ):
         with postgres.engine.begin() as session:
             session.execute(sa.delete(snapshot))
@@ -257,9 +271,17 @@ async def test_the_entries_stay_append_only_beside_the_snapshots(
 # -- the code that folds -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["domain/desk.py", "domain/new.py", "store/codec.py", "store/snapshot.py"])
+@pytest.mark.parametrize(
+    "name", ["domain/desk.py", "domain/new.py", "store/codec.py", "store/columns.py", "store/snapshot.py"]
+)
 def test_another_byte_in_the_code_that_folds_is_another_digest(tmp_path: Path, name: str) -> None:
-    for file in ("domain/desk.py", "domain/order.py", "store/codec.py", "store/snapshot.py"):
+    for file in (
+        "domain/desk.py",
+        "domain/order.py",
+        "store/codec.py",
+        "store/columns.py",
+        "store/snapshot.py",
+    ):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("one = 1\n")
     before = snapshots.digest(tmp_path)
@@ -270,7 +292,7 @@ def test_another_byte_in_the_code_that_folds_is_another_digest(tmp_path: Path, n
 
 @pytest.mark.parametrize("missing", ["domain/desk.py", "store/codec.py"])
 def test_without_all_of_its_sources_code_has_no_digest(tmp_path: Path, missing: str) -> None:
-    for file in {"domain/desk.py", "store/codec.py", "store/snapshot.py"} - {missing}:
+    for file in {"domain/desk.py", "store/codec.py", "store/columns.py", "store/snapshot.py"} - {missing}:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("one = 1\n")
     assert snapshots.digest(tmp_path) == b""

@@ -24,10 +24,9 @@ from tests.storm.scene import START_NS, plainly, scripts_of, staged, symbols_of
 from tests.storm.weather import Deed, Happening, Weather, weather_of
 from tests.wire.conftest import ORDERS, differences
 
-SETTLES_S = (
-    100.0  # venue time in which what is missing must have been asked for; all orders are once a minute
-)
-ENDS_S = 300.0  # and in which every position is sold
+# venue time: in which what is missing must have been asked for (all open orders are once a minute), and in
+# which every position must be sold
+SETTLES_S, ENDS_S = 100.0, 300.0
 KINDS = (
     *(f"request {kind}" for kind in RequestKind),
     *(f"frame {kind}" for kind in FrameKind),
@@ -89,6 +88,7 @@ class Storm:
         self.weather = weather
         self.report = Report(weather.seed)
         self._people: set[asyncio.Task[None]] = set()
+        self._switch = asyncio.Lock()  # who halts resumes, and not before
 
     def blow(self) -> Report:
         began, worked = time.perf_counter(), time.process_time()
@@ -140,7 +140,8 @@ class Storm:
             if deed.deed in ("restart", "die while starting", "stop"):
                 await self._restart(deed)
             else:
-                self._people.add(asyncio.create_task(self._ask(deed)))
+                turn = self._switch if deed.deed in ("halt", "resume") else asyncio.Lock()
+                self._people.add(asyncio.create_task(self._ask(deed, turn)))
         await self._rest(self.weather.ends_s)
 
     async def _restart(self, deed: Happening) -> None:
@@ -164,19 +165,20 @@ class Storm:
         await self.desk.ask(carry_out(self.desk.engine, deed))
         await asyncio.wait({self.desk.running}, timeout=STOPS_S)
 
-    async def _ask(self, deed: Happening) -> None:
+    async def _ask(self, deed: Happening, turn: asyncio.Lock) -> None:
         """A person asks for something; of a desk that is away or refuses, again a little later."""
-        for _ in range(TRIES):
-            if self.desk.is_up:
-                try:
-                    if await self.desk.ask(carry_out(self.desk.engine, deed)):
-                        self.report.applied[deed.deed] += 1
-                        return
-                except RiskRefused:
-                    pass  # an order is of unknown fate: it will be known
-                except DomainError:
-                    return  # there was nothing to do it to
-            await asyncio.sleep(1.0)
+        async with turn:
+            for _ in range(TRIES):
+                if self.desk.is_up:
+                    try:
+                        if await self.desk.ask(carry_out(self.desk.engine, deed)):
+                            self.report.applied[deed.deed] += 1
+                            return
+                    except RiskRefused:
+                        pass  # an order is of unknown fate: it will be known
+                    except DomainError:
+                        return  # there was nothing to do it to
+                await asyncio.sleep(1.0)
 
     # -- after it --------------------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class Storm:
                 if decree.is_paused:
                     world.reopen(script.symbol)
         if self.desk.desk.halt is not None:
-            await self._ask(Happening(self._age_s(), "resume"))
+            await self._ask(Happening(self._age_s(), "resume"), self._switch)
 
     async def _settle(self) -> None:
         """Ledger and venue come to agree by themselves, every snipe to its end; nothing is left to find."""

@@ -64,6 +64,12 @@ STATUSES: tuple[Row, ...] = (
     {"status": 504},
     {"status": 403},
 )
+LIES: tuple[Row, ...] = (
+    {
+        "fault": "status", "name": "request status", "path": ORDER, "method": "POST", "status": 429,
+        "retry_after_s": 1, "handled": True, "probability": 0.1, "count": 4,
+    },
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def weather_of(seed: int, snipes: int) -> Weather:
     return Weather(
         seed,
         tuple(openings),
-        (*_rules(chance, openings, lies), *_last_gusts(ends_s)),
+        (*_rules(chance, openings, lies), *_last_gusts(ends_s), *(LIES if lies else ())),
         tuple(_acts(chance, openings, ends_s)),
         tuple(sorted(_deeds(chance, openings, ends_s), key=lambda deed: deed.at_s)),
         trading,

@@ -20,14 +20,12 @@ from mexclab.venues.mexc.confirm import NO_REST, Confirmer, ConfirmTerms
 from mexclab.venues.mexc.endpoints import ACCOUNT, OPEN_ORDERS, QUERY_ORDER
 from mexclab.venues.mexc.gate import ONCE, Burst, Gate, GateTerms
 from mexclab.venues.mexc.own_trades import OwnTrades, ask_about_us, not_said
-from mexclab.venues.mexc.refusals import UNKNOWN_ORDER
+from mexclab.venues.mexc.refusals import NO_PAIR, UNKNOWN_ORDER
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.tasks import Tasks
 from mexclab.venues.mexc.wire_account import OrderRow, SymbolOf, balances_of, fill_of, venue_order_of
 
 MOST_ORDERS = 500  # that may have ended without our being told
-
-NO_PAIR = frozenset({-1121})  # the venue has no such pair (any more); 10007 and kin mean: not open
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from mexclab.domain.clock import MILLISECOND, SECOND
-from mexclab.errors import VenueUnavailable
+from mexclab.errors import VenueRejected, VenueUnavailable
 from mexclab.venues.mexc import endpoints as e
 from mexclab.venues.mexc.listing_facts import QUOTE, Facts, is_named
 from mexclab.venues.mexc.listing_hints import Hint, hints_of
 from mexclab.venues.mexc.listing_sources import ListingTerms, Web
+from mexclab.venues.mexc.refusals import NO_PAIR
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.wire import left_out
 from mexclab.venues.mexc.wire_listings import ActivityRow, OfflineRow, entry_of, states_of
+from mexclab.venues.mexc.wire_market import SymbolInfo
 
 MOST_ASKED = 50  # coins in one question about promotions
 MOST_NEAR = 10  # pairs in one question about openings at hand
@@ -80,9 +82,27 @@ class Questions:
     async def near_info(self) -> int:
         now_ns, window_ns = self._rest.clock_ns(), int(self._terms.near_window_s * SECOND)
         names = self._facts.near_pairs(now_ns, window_ns)[:MOST_NEAR]
-        rows = (await self._rest.ask(e.EXCHANGE_INFO, [("symbols", ",".join(names))])).symbols
-        self._facts.took_info([*self._facts.info.values(), *rows])
+        rows, are_whole = await self._rows_of(names)
+        # what was asked for and is not told any more has been taken off
+        kept = [row for name, row in self._facts.info.items() if not (are_whole and name in names)]
+        self._facts.took_info([*kept, *rows])
         return len(rows)
+
+    async def _rows_of(self, names: Sequence[str]) -> tuple[list[SymbolInfo], bool]:
+        """The rows of these pairs, and whether all that came could be read.
+
+        One unknown pair spoils a question about several: they are then asked for one by one.
+        """
+        try:
+            rows = (await self._rest.ask(e.EXCHANGE_INFO, [("symbols", ",".join(names))])).symbols
+        except VenueRejected as refusal:
+            if refusal.data.get("code") not in NO_PAIR:
+                raise
+            if len(names) < 2:
+                return [], True
+            each = [await self._rows_of([name]) for name in names]
+            return [row for rows, _ in each for row in rows], all(whole for _, whole in each)
+        return list(rows), not left_out(rows)
 
     async def announcements(self) -> int:
         pages = (await self._rest.ask(e.ANNOUNCEMENTS, [("language", "en-US"), ("limit", "50")])).data

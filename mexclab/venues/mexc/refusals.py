@@ -24,6 +24,7 @@ LONGEST_WORDS = 300
 
 DUPLICATE_CLIENT_ID = "duplicate client order id"
 NOT_OPEN_YET = frozenset({10007, 30000, 30016})
+NO_PAIR = frozenset({-1121})  # the venue has no such pair (any more); 10007 and kin mean: not open
 UNKNOWN_ORDER = frozenset({-2011, -2013, 22222})  # the second is not in the documents but in the answers
 
 _TROUBLE = frozenset({500, 503, 504})  # codes by which the venue says that it failed, whatever the status
