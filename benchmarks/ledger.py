@@ -188,7 +188,9 @@ def measure_start(postgres: Postgres, where: str, *, quick: bool) -> dict[str, A
     return {
         "goals": {"ledger-start-1M": {**goal, "events": count}},
         "peers": {
+            "start: CPU s": round(start["cpu s"], 2),
             "start without a snapshot s": round(cold["wall s"], 1),
+            "start without a snapshot: CPU s": round(cold["cpu s"], 1),
             "start: peak MB": round(start["peak MB"]),
             "keeping a snapshot s": round(remember_s, 2),
             "verify s": round(verified["wall s"], 1),

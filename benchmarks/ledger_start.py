@@ -24,11 +24,12 @@ from mexclab.domain.desk import Desk
 from mexclab.domain.desk_state import DeskState
 from mexclab.store.codec import Chain, encode
 from mexclab.store.ledger import PostgresLedger
-from mexclab.store.pen import _COPY, _TYPES
 from mexclab.store.postgres import Postgres, connect
 from mexclab.store.snapshot import pack
 
 TAIL = 10_000  # events since the last snapshot
+COPY = "COPY event (seq, at_ns, kind, correlation, body, prev_hash, hash) FROM STDIN (FORMAT BINARY)"
+TYPES = ("int8", "int8", "text", "text", "text", "bytea", "bytea")
 BATCH = 10_000  # rows in one transaction while the ledger is filled
 
 
@@ -40,8 +41,8 @@ def fill(postgres: Postgres, count: int) -> tuple[float, float]:
         for start in range(0, count, BATCH):
             some = list(islice(events, min(BATCH, count - start)))
             rows = list(chain.extend(map(encode, some)))
-            with session.transaction(), session.cursor() as cursor, cursor.copy(_COPY) as copy:
-                copy.set_types(_TYPES)
+            with session.transaction(), session.cursor() as cursor, cursor.copy(COPY) as copy:
+                copy.set_types(TYPES)
                 for row in rows:
                     copy.write_row(row)
             for event in some if start < count - TAIL else ():
@@ -68,7 +69,7 @@ def ask(task: str, where: str) -> dict[str, Any]:
 def start(ledger: PostgresLedger, *, cold: bool) -> Iterator[tuple[str, Any]]:
     """What recovery does with a ledger, timed; the digest tells one desk from another, digit for digit."""
     desk = Desk()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     seq = 0 if cold else ledger.recall(desk)
     yield "recall s", time.perf_counter() - began
     yield "recalled", seq
@@ -76,6 +77,7 @@ def start(ledger: PostgresLedger, *, cold: bool) -> Iterator[tuple[str, Any]]:
         desk.fold(event)
         seq = at
     yield "wall s", time.perf_counter() - began
+    yield "cpu s", time.process_time() - busy
     yield "seq", seq
     yield "desk", sha256(pack(DeskState.of(desk))).hexdigest()
 
@@ -95,6 +97,15 @@ def _export(ledger: PostgresLedger) -> Iterator[tuple[str, Any]]:
         yield "MB", done.path.stat().st_size / 1e6
 
 
+def peak_mb() -> float:
+    """The most memory that this process has had. ``getrusage`` would tell its parent's, if that was more."""
+    try:
+        words = Path("/proc/self/status").read_text()
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return float(words.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def main() -> None:
     """Do one task and print what it took."""
     task, where = sys.argv[1:]
@@ -111,7 +122,7 @@ def main() -> None:
         answer = dict(tasks[task]())
     finally:
         postgres.close()
-    answer["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    answer["peak MB"] = peak_mb()
     print(json.dumps(answer))
 
 

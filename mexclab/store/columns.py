@@ -106,11 +106,16 @@ def _read(type_: Any, column: _Column) -> Sequence[Any]:
     if column.table:
         return read(type_, column.table)
     if not column.once:
-        return _decoder(type_).decode(column.values)
-    once = read(type_, column.once) if is_dataclass(type_) else _decoder(type_).decode(column.once)
+        return _decoded(type_, column.values)
+    listed: Any = read if is_dataclass(type_) else _decoded
+    once = listed(type_, column.once)
     if column.places and min(column.places) < 0:
         raise ValueError("a place is below zero")
     return list(map(once.__getitem__, column.places))
+
+
+def _decoded(type_: Any, text: msgspec.Raw) -> list[Any]:
+    return _decoder(type_).decode(text)
 
 
 def _grouped(rows: list[T], counts: Iterable[int]) -> list[tuple[T, ...]]:
@@ -120,8 +125,7 @@ def _grouped(rows: list[T], counts: Iterable[int]) -> list[tuple[T, ...]]:
     return [tuple(rows[start:end]) for start, end in pairwise(ends)]
 
 
-@cache
-def _fields(kind: type) -> dict[str, Any]:
+def _fields(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 

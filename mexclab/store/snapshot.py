@@ -6,7 +6,7 @@ A snapshot is believed only when all of this holds; otherwise it is passed over,
     code       = SHA-256 over the source of everything that folds and of what writes a snapshot down
     seal       = SHA-256( seq as 8 bytes, big-endian ‖ chain_hash ‖ code ‖ state )
 
-The state is JSON by columns (row by row it is three times as much text and takes three times as long to read),
+The state is JSON by columns (by rows it is three times as much text and takes three times as long to read),
 compressed at zlib's quickest level, which makes it a sixth in less time than the rest would travel. What a
 million events add up to is 7 MB.
 """
@@ -109,7 +109,7 @@ def recall(postgres: Postgres, desk: Desk) -> int:
             state = _state(session, found.seq, found.chain_hash)
             if state is not None:
                 put(desk, state)
-                # it stays as long as the process: a later search for garbage, beside a shot, need not visit it
+                # it stays as long as the process: a later search for garbage, beside a shot, passes it by
                 gc.freeze()
                 return int(found.seq)
     return 0

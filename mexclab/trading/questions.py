@@ -48,7 +48,7 @@ class Questions:
 
     def due_ns(self, now_ns: int) -> int:
         """When the next question is due that is not being asked already."""
-        return min(at for at, _ in self._all(now_ns))
+        return min((at for at, _ in self._all(now_ns)), default=now_ns + SECOND)  # all are being asked
 
     def due(self, now_ns: int) -> list[Question]:
         """What is to be asked now. Whoever takes it asks it: it counts as being asked from here on."""

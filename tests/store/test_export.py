@@ -15,7 +15,6 @@ import pytest
 
 from mexclab.domain.events import AlertRaised, Halted
 from mexclab.errors import DataError, LedgerCorrupt, ParameterError
-from mexclab.store import audit
 from mexclab.store.codec import Chain, Row, encode
 from mexclab.store.export import Exported, verify_export, write
 from mexclab.store.ledger import PostgresLedger
@@ -86,8 +85,11 @@ async def test_a_part_is_exported_and_parts_make_one_chain(
     ledger: PostgresLedger, postgres: Postgres, tmp_path: Path
 ) -> None:
     await ledger.append(*(Halted(number, "ann", "") for number in range(1, 31)))
-    first = ledger.export(tmp_path / "a.parquet", limit=20)
-    second = audit.export_ledger(postgres, tmp_path / "b.parquet", after=first.last_seq)
+    first, reader = (
+        ledger.export(tmp_path / "a.parquet", limit=20),
+        PostgresLedger.open(postgres, writer=False),
+    )
+    second = reader.export(tmp_path / "b.parquet", after=first.last_seq)
     assert [(part.first_seq, part.last_seq) for part in (first, second)] == [(1, 20), (21, 30)]
     assert second.follows == first.head
     assert verify_export(second.path) == second

@@ -15,6 +15,7 @@ from mexclab.domain.desk_state import DeskState, put
 from mexclab.domain.events import Event, Halted
 from mexclab.errors import DomainError, LedgerCorrupt, LedgerUnavailable
 from mexclab.store import snapshot as snapshots
+from mexclab.store.codec import decode, encode
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.memory import MemoryLedger
 from mexclab.store.postgres import Postgres
@@ -86,7 +87,8 @@ async def test_recalling_and_folding_on_is_folding_everything(either: AnyLedger,
 
 @pytest.mark.parametrize("stories", [0, 3])
 def test_at_every_cut_the_bytes_of_a_snapshot_and_the_tail_are_the_whole(seed: int, stories: int) -> None:
-    events = random_history(seed, stories) if stories else recorded_day()
+    as_read = [decode(entry.kind, entry.body) for entry in map(encode, recorded_day())]
+    events = random_history(seed, stories) if stories else as_read
     whole, growing = written(Desk.of(events)), Desk()
     for cut, event in enumerate(events, 1):
         growing.fold(event)

@@ -4,11 +4,11 @@ Everything is the real thing: the engine, MEXC's adapter with its timeouts, limi
 the simulator's server behind real sockets. Only time is governed. One event loop (``accelerated``) runs the
 desk and the venue, and its clock jumps to the next timer whenever nobody has anything left to do. So:
 
-- venue time runs as fast as the machine computes, some ten to thirty times faster than the wall;
+- venue time runs as fast as the machine computes, twenty to forty times faster than the wall on an idle core;
 - every delay, timeout, pause, ban and latency is measured on that same clock: a timeout of 4 s is one of
   4 s of venue time, and a busy machine never makes an answer late;
-- the same seed gives nearly the same storm. Bytes cross the loopback while time stands still; should the
-  kernel take its time with some, they come a little later in venue time, which is one more delay.
+- the same seed gives the same storm, event by event: bytes cross the loopback while time stands still. (A
+  kernel that took its time with some would make them late in venue time, which is one more delay.)
 
 The two other roads were looked at. Desks side by side in real time are bound by the wall: a hundred openings
 take minutes and a busy machine is taken for a fault. The demo's lockstep waits for every answer, so an answer

@@ -252,7 +252,7 @@ class Storm:
             if mine in struck or isinstance(event, e.DaemonStarted | e.Halted | e.Resumed):
                 lines.append((event.at_ns, f"{seq:6} {event}"[:420]))
         applied = self.desk.server.faults.applied
-        lines += [(each.at_ns, f"       fault {each.rule}: {each.what}") for each in applied]
+        lines += [(each.at_ns, f"       fault {_kind(each)}: {each.what}") for each in applied]
         return "\n".join(f"{(at - START_NS) / SECOND:9.3f} {line}" for at, line in sorted(lines))
 
 
