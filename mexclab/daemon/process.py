@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import os
 import secrets
@@ -81,7 +82,12 @@ class Daemon:
             self.assembly.bus.subscribe(self._take)
             await self.assembly.venue.start()
             red = await self._red() if self.assembly.identity.mode == "live" else ""
-            report = await recovery.start(self.engine, self.assembly.identity)
+            gc.disable()  # a history is no garbage; searching it while it grows takes longer than folding
+            try:
+                report = await recovery.start(self.engine, self.assembly.identity)
+            finally:
+                gc.freeze()  # nor is it to be searched later, beside a shot
+                gc.enable()
             if red:
                 await safety.halt(self.engine, "preflight", red)
             log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
@@ -104,7 +110,9 @@ class Daemon:
         if report.is_green:
             return ""
         why = "; ".join(report.reasons)
-        desk = Desk.of(event for _, event in self.assembly.ledger.read())
+        desk, ledger = Desk(), self.assembly.ledger
+        for _, event in ledger.read(ledger.recall(desk)):
+            desk.fold(event)
         if not desk.portfolio.held and next(desk.open_orders(), None) is None:
             raise ConfigError(f"live trading does not start: {why}")
         return f"started to get out of what is held: {why}"

@@ -62,6 +62,13 @@ class Position:
         )
 
 
+def _with(days: Mapping[int, Decimal], day: int, earned: Decimal) -> Mapping[int, Decimal]:
+    # a read-only view copies itself far quicker than it is read item by item
+    copy = days.copy() if isinstance(days, MappingProxyType) else dict(days)
+    copy[day] = earned
+    return MappingProxyType(copy)
+
+
 @dataclass(frozen=True, slots=True)
 class Portfolio:
     """Everything held and earned.
@@ -91,7 +98,7 @@ class Portfolio:
             self,
             positions=MappingProxyType(positions),
             banked=banked,
-            realised_by_day=MappingProxyType({**self.realised_by_day, day: earned}),
+            realised_by_day=_with(self.realised_by_day, day, earned),
         )
         equity = fresh.opening_balance + fresh.realised
         peak = equity if fresh.peak_equity is None else max(fresh.peak_equity, equity)

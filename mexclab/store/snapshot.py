@@ -109,8 +109,6 @@ def recall(postgres: Postgres, desk: Desk) -> int:
             state = _state(session, found.seq, found.chain_hash)
             if state is not None:
                 put(desk, state)
-                # it stays as long as the process: a later search for garbage, beside a shot, passes it by
-                gc.freeze()
                 return int(found.seq)
     return 0
 
