@@ -118,20 +118,24 @@ class Wire:
     @property
     def snipe(self) -> Snipe:
         """The snipe of the listing; there is never a second one."""
-        [snipe] = [each for each in self.desk.snipes.values() if each.plan.symbol == self.symbol]
+        [snipe] = self._snipes()
         return snipe
 
     @property
     def state(self) -> SnipeState | None:
-        return self.snipe.state if self.desk.snipes else None
+        """Of that snipe; None: not planned yet, though that of another listing may be."""
+        return next((snipe.state for snipe in self._snipes()), None)
 
     @property
     def entries(self) -> list[Order]:
-        return self.desk.entries(self.snipe.snipe_id) if self.desk.snipes else []
+        return [order for snipe in self._snipes() for order in self.desk.entries(snipe.snipe_id)]
 
     @property
     def exits(self) -> list[Order]:
-        return self.desk.exits(self.snipe.snipe_id) if self.desk.snipes else []
+        return [order for snipe in self._snipes() for order in self.desk.exits(snipe.snipe_id)]
+
+    def _snipes(self) -> list[Snipe]:
+        return [snipe for snipe in self.desk.snipes.values() if snipe.plan.symbol == self.symbol]
 
     @property
     def placed(self) -> list[Placed]:
