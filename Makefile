@@ -11,7 +11,7 @@ BOOTSTRAP = for python in $(BIN)/python python3.11 python3.12 python3.13 python3
 	exec "$$python" -I tools/setup.py $(1); fi; done; \
 	echo "mexclab needs Python 3.11 or newer on the PATH: install it and run make again." >&2; exit 1
 
-.PHONY: help setup demo lab test crash storm check bench lock clean
+.PHONY: help setup demo lab test crash storm halts soak check bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ crash: setup  ## kill -9 at every await of the order path, restart, compare (ARG
 
 storm: setup  ## hundreds of snipes under every fault of the simulator (ARGS="--seed 7 --snipes 200")
 	@$(BIN)/python -m tests.storm $(ARGS)
+
+halts: setup  ## every way to halt in every situation: how soon nothing more is entered (ARGS="--rounds 20")
+	@$(BIN)/python -m tests.halt $(ARGS)
+
+soak: setup  ## half an hour of wall time, weeks of venue time: memory, files, loop, ledger (ARGS="--minutes 5")
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 check: setup  ## lint, format and types
 	@$(BIN)/ruff check .

@@ -15,8 +15,11 @@ from mexclab.patterns.registry import load_patterns
 from mexclab.ports import Clock
 from mexclab.runtime.bus import Bus
 from mexclab.runtime.clock import ScaledClock, SystemClock
+from mexclab.runtime.notify import notifiers
+from mexclab.runtime.post import Post, PostTerms
 from mexclab.store.erase import erase
 from mexclab.store.ledger import PostgresLedger
+from mexclab.store.outbox import PostgresOutbox
 from mexclab.store.postgres import Postgres, connect
 from mexclab.store.recorder import PostgresRecorder
 from mexclab.store.vault import Credential
@@ -40,6 +43,7 @@ from mexclab.venues.simulator.terms import PAPER_ACCOUNT
 SIMULATOR = "simulated MEXC, over its wire"
 MANY = 10**9
 API_LIST_LEAD_S = 3600.0
+HUSH_NS = 250 * MILLISECOND  # around a shot nothing else takes the processor
 EARLY_NS = 4 * MILLISECOND  # wall time that a step of a demo may take
 
 
@@ -55,10 +59,12 @@ class Assembly:
     speed: Callable[[], float]
     database: Postgres
     good_enough: PreflightTerms
+    post: Post
     is_stepped: bool = False  # time stands still while the venue is asked
     simulator: ChildSimulator | None = None
 
     def close(self) -> None:
+        self.post.close()
         self.ledger.close()
         self.database.close()
         if self.simulator is not None:
@@ -82,6 +88,7 @@ class Road:
     clock: Clock
     identity: Identity
     simulator: ChildSimulator | None = None
+    account: str = "paper"
 
 
 def desk(settings: Settings, version: str, credential: Callable[[], Credential]) -> Assembly:
@@ -156,7 +163,8 @@ def _live(settings: Settings, version: str, ask: Callable[[], Credential]) -> Ro
     credential, clock = ask(), SystemClock()
     signer = Signer(credential.key.reveal(), credential.secret.reveal())
     venue = MexcVenue(clock, _terms(settings, settings.venue.rest_url, None), signer, _follower(clock))
-    return Road(venue, clock, Identity("live", f"MEXC, account {credential.account}", version))
+    identity = Identity("live", f"MEXC, account {credential.account}", version)
+    return Road(venue, clock, identity, account=credential.account)
 
 
 def _paper_signer() -> Signer:
@@ -238,10 +246,20 @@ def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresL
         poll_ns=settings.listings.poll_interval_s * SECOND,
         auto_arm=settings.snipe.auto_arm,
         quote_asset=settings.paper.quote_asset,
+        sizing=settings.sizing,
+        protections=settings.protections.rules(),
+        monitors=settings.monitors,
+        halt=settings.halt,
+        live=settings.live,
+        mode=way.identity.mode,
+        account=way.account,
     )
     speed = (lambda: clock.speed) if isinstance(clock, ScaledClock) else (lambda: 1.0)
+    engine = Engine(parts, rules)
+    post = _post(settings, database, engine)
+    bus.subscribe(post.take)
     return Assembly(
-        engine=Engine(parts, rules),
+        engine=engine,
         ledger=ledger,
         bus=bus,
         venue=venue,
@@ -249,9 +267,24 @@ def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresL
         speed=speed,
         database=database,
         good_enough=good_enough(settings),
+        post=post,
         is_stepped=isinstance(clock, ScaledClock),
         simulator=way.simulator,
     )
+
+
+def _post(settings: Settings, database: Postgres, engine: Engine) -> Post:
+    """Who carries the alerts of this ledger. A demo's listings are no news to anyone who is not looking."""
+    mode, clock = engine.rules.mode, engine.parts.clock
+
+    def hold_s() -> float:
+        """For how long the couriers leave the processor to a shot that is about to leave."""
+        now = clock.now_ns()
+        near = [at_ns - now for at_ns in list(engine.shots.values()) if abs(at_ns - now) < HUSH_NS]
+        return (max(near) + HUSH_NS) / SECOND if near else 0.0
+
+    sinks = notifiers(settings.alerts) if mode != "demo" else ()
+    return Post(PostgresOutbox(database, mode), sinks, PostTerms.of(settings.alerts, hold_s))
 
 
 def forget_ledger(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mexclab.commands import desk, ledger, orders, strategy
+from mexclab.commands import desk, ledger, orders, rehearse, risk, strategy, watch
 from mexclab.commands.common import ConfigFile, settings_of
 from mexclab.errors import MexclabError
 
@@ -108,6 +108,7 @@ def simulate(
     pair: Annotated[
         list[str] | None, typer.Option(help="An established pair, such as BTCUSDT; repeatable; default: six.")
     ] = None,
+    coming: Annotated[int, typer.Option(min=0, max=200, help="More listings; they open when told to.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Listings only, no established pairs.")] = False,
     patient: Annotated[bool, typer.Option("--patient", help="No rate limits.")] = False,
     start_ns: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -130,6 +131,7 @@ def simulate(
         latency_ms=latency_ms,
         pairs=tuple(pair) if pair else () if quiet else None,
         replays=tuple(replay or ()),
+        coming=coming,
         patient=patient,
         start_ns=start_ns,
         stepped=stepped,
@@ -215,8 +217,11 @@ def run(
 
 desk.register(app)
 orders.register(app)
+watch.register(app)
+app.command()(rehearse.rehearse)
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(risk.app, name="risk")
 
 vault = typer.Typer(help="API keys, sealed: only the trading process reads them.", no_args_is_help=True)
 app.add_typer(vault, name="vault")

@@ -103,6 +103,10 @@ class Feed(Protocol):
         """Include this symbol's book and trades from now on."""
         ...
 
+    def unwatch(self, symbol: Symbol) -> None:
+        """Leave this symbol out from now on; one that is not watched changes nothing."""
+        ...
+
 
 class Calendar(Protocol):
     """Where listings are announced."""

@@ -49,6 +49,7 @@ class SimulateWishes:
     latency_ms: int = 0
     pairs: tuple[str, ...] | None = None  # established pairs; None: the usual ones
     replays: tuple[str, ...] = ()  # pairs that follow the lake's bars, NAME or NAME@SPEED
+    coming: int = 0  # listings that open when they are told to
     patient: bool = False  # no rate limits, for accelerated time
     start_ns: int | None = None
     stepped: bool = False
@@ -72,6 +73,8 @@ def simulate(settings: Settings, wishes: SimulateWishes, say: Callable[[str], No
 
 
 def _world_terms(settings: Settings, wishes: SimulateWishes) -> WorldTerms:
+    if wishes.coming and wishes.memory is not None:
+        raise ConfigError("--coming and --memory do not go together: a memory keeps the day's listings alone")
     paper = settings.paper
     own = Account(
         PAPER_ACCOUNT.owner,
@@ -89,6 +92,7 @@ def _world_terms(settings: Settings, wishes: SimulateWishes) -> WorldTerms:
         taker_fee=paper.taker_fee,
         pairs=DEFAULT_PAIRS if wishes.pairs is None else wishes.pairs,
         replays=tuple(_replay(settings, text) for text in wishes.replays),
+        coming=wishes.coming,
     )
 
 

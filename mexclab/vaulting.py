@@ -55,6 +55,8 @@ def opened(settings: Settings) -> Iterator[Vault]:
 
 def credential(settings: Settings) -> Credential:
     """The credential that the settings name. Only the trading process and ``vault test`` ask for it."""
+    if settings.mode == "live" and _is_terminal():  # a person is about to open the way to real money
+        sys.stderr.write("*** LIVE: REAL MONEY ***\n")
     with opened(settings) as vault:
         return vault.read(settings.venue.credential)
 

@@ -14,6 +14,7 @@ from tests.source_tree import Tree, broad_handlers, long_functions, prints, with
 ROOT = Path(__file__).resolve().parents[1]
 
 LEVELS = {
+    "hurry": 0,  # the standard library: a halt must not wait for imports
     "errors": 0,
     "domain": 1,
     "ports": 2,
@@ -27,11 +28,16 @@ LEVELS = {
     "runtime": 5,
     "bootstrap": 6,
     "replay": 6,
+    "replay_bars": 6,
     "auditing": 7,
+    "cancelling": 7,
     "importing": 6,
     "sample": 6,
     "simulate": 6,
+    "rehearsal_stage": 6,
+    "rehearsal": 7,
     "vaulting": 6,
+    "watching": 6,
     "demo_report": 6,
     "daemon": 7,
     "api": 7,
@@ -73,8 +79,8 @@ DOORS = {
 
 # Where floats in arrays are at home. Money is Decimal everywhere else.
 ARRAYS = {"numpy", "polars", "numba", "pyarrow", "pandas", "scipy", "sklearn"}
-ARRAY_ROOMS = {"research", "store", "patterns", "replay", "sample", "jobs", "notebook", "runtime.models"}
-ARRAY_ROOMS |= {"venues.simulator"}  # its market is drawn from research/listing_day
+ARRAY_ROOMS = {"research", "store", "patterns", "replay", "replay_bars", "sample", "jobs", "notebook"}
+ARRAY_ROOMS |= {"runtime.models", "venues.simulator"}  # its market is drawn from research/listing_day
 
 OUTERMOST = {
     "mexclab/cli.py": "turns whatever happens into a sentence and an exit code",

@@ -20,7 +20,8 @@ TINY = {
     "00_tour": {"hours": 2},
     "10_pattern_similarity": {"symbol": "SIM03USDT", "end": "2026-06-04T12:00", "k": 5, "horizon": 60},
     "20_listing_radar": {"days": 7},
-    "30_snipe_post_mortem": {},
+    "30_portfolio_and_stress": {},
+    "40_snipe_post_mortem": {},
 }
 LONGEST_CELL = 10  # lines
 ABSOLUTE = re.compile(r"""["'](/[\w.-]+/|~/|[A-Za-z]:\\)""")

@@ -5,13 +5,15 @@ import { Board } from "./board.js";
 import { Book } from "./book.js";
 import { Chart } from "./chart.js";
 import { Clock } from "./clock.js";
-import { attr, el } from "./dom.js";
+import { attr, el, show } from "./dom.js";
 import { Headline } from "./headline.js";
 import { Link } from "./link.js";
 import { Orders } from "./orders.js";
+import { Portfolio } from "./portfolio.js";
 import { Positions } from "./positions.js";
 import { Results } from "./results.js";
-import { Limits, Tape } from "./side.js";
+import { Risk } from "./risk.js";
+import { Tape } from "./tape.js";
 import { TopBar } from "./topbar.js";
 import { Truth } from "./truth.js";
 
@@ -27,10 +29,12 @@ class Desk {
     this.desk = null;
     this.books = { orders: [], more: false, snipes: [], why: "" };
     this.down = "";
-    this.chosen = new URLSearchParams(location.search).get("symbol") || model.get("symbol") || "";
+    const asked = new URLSearchParams(location.search);
+    this.chosen = asked.get("symbol") || model.get("symbol") || "";
+    this.view = asked.get("view") === "portfolio" ? "portfolio" : "desk";
     const choose = (symbol) => this.choose(symbol);
     const colours = () => this.colours;
-    this.top = new TopBar({ halt: () => this.halt() });
+    this.top = new TopBar({ halt: () => this.halt(), view: (view) => this.turn(view) });
     this.haltBanner = new HaltBanner({ resume: (why) => this.ask("resume", { why }) });
     this.linkBanner = new LinkBanner();
     this.toasts = new Toasts();
@@ -52,17 +56,20 @@ class Desk {
       flatten: () => this.ask("flatten", { why: "flatten pressed on the desk page" }),
       sweep: () => this.ask("sweep", { why: "sweep pressed on the desk page" }),
     });
-    const [results, limits, tape] = [new Results(), new Limits(), new Tape()];
-    this.parts = [this.top, this.headline, this.board, this.orders, this.chart, this.book, this.positions, results, limits, tape];
+    const risk = new Risk({ release: (id, why) => this.ask("release", { protection_id: id, why }) });
+    const [results, tape] = [new Results(), new Tape()];
+    this.parts = [this.top, this.headline, this.board, this.orders, this.chart, this.book, this.positions, results, risk, tape];
+    this.portfolio = new Portfolio(colours);
     this.node.append(
       el("div", { class: "mx-sticky" }, this.top.node, this.haltBanner.node, this.linkBanner.node),
       this.headline.node,
-      el(
+      (this.grid = el(
         "div", { class: "mx-grid" },
         el("div", { class: "mx-left-side" }, this.board.node, this.orders.node),
         el("div", { class: "mx-middle" }, el("div", { class: "mx-market" }, this.chart.node, this.book.node), el("div", { class: "mx-money" }, this.positions.node, results.node)),
-        el("div", { class: "mx-side" }, limits.node, tape.node),
-      ),
+        el("div", { class: "mx-side" }, risk.node, tape.node),
+      )),
+      this.portfolio.node,
       this.toasts.node,
     );
     this.listen();
@@ -75,12 +82,29 @@ class Desk {
     this.repaint = () => {
       this.readColours();
       this.chart.paint();
+      this.portfolio.paint();
       this.book.draw();
     };
     this.scheme.addEventListener("change", this.repaint);
     this.ticker = setInterval(() => this.tick(), TICK_MS);
     this.tick();
     this.link.send({ kind: "ready", symbol: this.chosen });
+    this.turn(this.view);
+  }
+
+  /** Show the desk or the portfolio; the address follows, so that a page can be kept. */
+  turn(view) {
+    this.view = view;
+    this.top.shows(view);
+    show(this.grid, view === "desk");
+    show(this.portfolio.node, view === "portfolio");
+    attr(this.node, "data-view", view);
+    this.link.send({ kind: "view", view });
+    if (this.node.dataset.page !== "true") return; // in a notebook the address is JupyterLab's
+    const here = new URL(location.href);
+    if (view === "desk") here.searchParams.delete("view");
+    else here.searchParams.set("view", view);
+    history.replaceState(null, "", here);
   }
 
   readColours() {
@@ -100,6 +124,8 @@ class Desk {
       if (document.hidden) this.acknowledge(); // nothing is drawn there, and nothing must wait for it
     } else if (message.kind === "books") {
       this.books = message.why ? { ...this.books, why: message.why } : message;
+    } else if (message.kind === "portfolio") {
+      this.portfolio.update(message);
     } else if (message.kind === "link") {
       this.down = message.why;
     } else if (message.kind === "fault") {
@@ -131,7 +157,7 @@ class Desk {
   tick() {
     attr(this.node, "data-age", this.top.tick(this.venue));
     this.linkBanner.update({ silence: this.link.silence(), why: this.down });
-    for (const part of this.parts) if (part !== this.top) part.tick?.(this.venue);
+    for (const part of [...this.parts, this.portfolio]) if (part !== this.top) part.tick?.(this.venue);
   }
 
   choose(symbol) {
@@ -158,6 +184,7 @@ class Desk {
     this.model.off("msg:custom", this.hear);
     this.link.close();
     this.chart.close();
+    this.portfolio.close();
     this.book.close();
     this.node.remove();
   }

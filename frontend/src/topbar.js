@@ -4,12 +4,14 @@ import { attr, el, show, text } from "./dom.js";
 import { age, clock, day } from "./format.js";
 
 const MODES = { demo: "DEMO", paper: "PAPER", live: "LIVE" };
+const VIEWS = { desk: "Desk", portfolio: "Portfolio" };
 const OLD_MS = 2000;
 const STALE_MS = 5000;
 const ANSWER_HOLDS_MS = 3000;
 
 export class TopBar {
-  constructor({ halt }) {
+  constructor({ halt, view }) {
+    this.views = Object.entries(VIEWS).map(([name, words]) => el("button", { type: "button", "data-view": name, onclick: () => view(name) }, words));
     this.mode = el("span", { class: "mx-mode", "data-mode": "none" }, "…");
     this.venue = el("span", { class: "mx-venue" }, "");
     this.time = el("span", { class: "mx-time" }, "--:--:--");
@@ -23,6 +25,7 @@ export class TopBar {
       { class: "mx-top" },
       el("div", { class: "mx-brand" }, el("strong", {}, "mexclab"), el("span", {}, "desk")),
       this.mode,
+      el("nav", { class: "mx-views", "aria-label": "Pages" }, ...this.views),
       this.venue,
       el("div", { class: "mx-clock" }, this.time, this.zone),
       el("div", { class: "mx-pills" }, this.speed, this.age, this.health),
@@ -31,6 +34,11 @@ export class TopBar {
     show(this.speed, false);
     this.sure = 0;
     this.wellness = ["none", "health unknown"];
+  }
+
+  /** Which page is shown. */
+  shows(view) {
+    for (const button of this.views) attr(button, "aria-pressed", button.dataset.view === view);
   }
 
   update(desk) {

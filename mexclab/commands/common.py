@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from mexclab.config import Settings
-    from mexclab.notebook.desk import DeskClient
+    from mexclab.notebook.desk import Answer, DeskClient
 
 Why = Annotated[str, typer.Argument(help="The reason, in a sentence; it is journalled.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, in a sentence; it is journalled.")]
@@ -40,6 +40,20 @@ def desk_of(config: Path | None) -> DeskClient:
     from mexclab.notebook.desk import DeskClient
 
     return DeskClient.discover(settings_of(config).data)
+
+
+def any_desk_of(config: Path | None) -> DeskClient:
+    """The client of whatever desk runs on the data folder when it is asked."""
+    from mexclab.notebook.desk import DeskClient
+
+    return DeskClient.on(settings_of(config).data)
+
+
+def said(answer: Answer) -> str:
+    """What the desk did, with its mode before it: real money must never look like paper."""
+    from mexclab.notebook.mode import before
+
+    return before(answer.mode, answer.message)
 
 
 def as_json(told: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mexclab.commands.common import ConfigFile, Why, desk_of
+from mexclab.commands.common import ConfigFile, Why, any_desk_of, desk_of, said
 from mexclab.errors import ParameterError
 
 SnipeId = Annotated[str, typer.Argument(help="The snipe; `mexclab snipes` shows their ids.")]
@@ -37,13 +37,13 @@ def status(config: ConfigFile = None) -> None:
 
 
 def halt(why: Why, config: ConfigFile = None) -> None:
-    """Stop every new entry at once and cancel open ones; exits go on."""
-    typer.echo(desk_of(config).halt(why).message)
+    """Stop every new entry at once and cancel open ones; exits go on. Where no desk answers: by file."""
+    typer.echo(said(any_desk_of(config).halt(why)))
 
 
 def resume(why: Why, config: ConfigFile = None) -> None:
     """Allow entries again, after checks."""
-    typer.echo(desk_of(config).resume(why).message)
+    typer.echo(said(desk_of(config).resume(why)))
 
 
 def flatten(
@@ -53,27 +53,27 @@ def flatten(
 ) -> None:
     """Sell everything that is held, in bounded orders."""
     desk = desk_of(config)
-    typer.echo((desk.flatten_snipe(snipe, why) if snipe else desk.flatten(why)).message)
+    typer.echo(said(desk.flatten_snipe(snipe, why) if snipe else desk.flatten(why)))
 
 
 def sweep(why: Why, config: ConfigFile = None) -> None:
     """Sell what was left over, where it has become large enough for the venue."""
-    typer.echo(desk_of(config).sweep(why).message)
+    typer.echo(said(desk_of(config).sweep(why)))
 
 
 def arm(snipe_id: SnipeId, config: ConfigFile = None) -> None:
     """Let a planned snipe fire at its opening."""
-    typer.echo(desk_of(config).arm(snipe_id).message)
+    typer.echo(said(desk_of(config).arm(snipe_id)))
 
 
 def disarm(snipe_id: SnipeId, config: ConfigFile = None) -> None:
     """Take an armed snipe back."""
-    typer.echo(desk_of(config).disarm(snipe_id).message)
+    typer.echo(said(desk_of(config).disarm(snipe_id)))
 
 
 def abort(snipe_id: SnipeId, why: Why, config: ConfigFile = None) -> None:
     """Give a snipe up before it has bought anything."""
-    typer.echo(desk_of(config).abort(snipe_id, why).message)
+    typer.echo(said(desk_of(config).abort(snipe_id, why)))
 
 
 def exit_(
@@ -110,7 +110,7 @@ def exit_(
     if not given:
         options = "--preset, --ladder, --stop-loss, --trailing, --break-even, --time-stop"
         raise ParameterError(f"give at least one of {options}: nothing would change")
-    typer.echo(desk_of(config).replace_exit(snipe_id, why, **given).message)
+    typer.echo(said(desk_of(config).replace_exit(snipe_id, why, **given)))
 
 
 def _fraction(option: str, text: str | None) -> str | None:

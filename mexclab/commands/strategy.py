@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mexclab.commands.common import AsJson, ConfigFile, WhyOption, as_json, desk_of, settings_of
+from mexclab.commands.common import AsJson, ConfigFile, WhyOption, as_json, desk_of, said, settings_of
 from mexclab.commands.tables import Column, facts, moment_utc, table
 from mexclab.errors import ParameterError
 
@@ -66,13 +66,13 @@ def set_(
 ) -> None:
     """Change parameters of the running desk's strategy; plans made from now on follow them."""
     parameters = _pairs(parameter)
-    typer.echo(desk_of(config).tune(parameters, why).message)
+    typer.echo(said(desk_of(config).tune(parameters, why)))
 
 
 @app.command()
 def reset(why: WhyOption, config: ConfigFile = None) -> None:
     """Give the strategy back to the settings."""
-    typer.echo(desk_of(config).reset_strategy(why).message)
+    typer.echo(said(desk_of(config).reset_strategy(why)))
 
 
 @app.command()
@@ -101,7 +101,7 @@ def import_(
     path = Path(preset)
     named = path.suffix == "" and not path.exists()
     found = find_preset(settings_of(config).data, preset) if named else import_preset(path)
-    typer.echo(desk_of(config).tune(dict(found.parameters), why, strategy=found.strategy).message)
+    typer.echo(said(desk_of(config).tune(dict(found.parameters), why, strategy=found.strategy)))
 
 
 def _pairs(words: list[str]) -> dict[str, Any]:

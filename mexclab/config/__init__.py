@@ -13,11 +13,20 @@ misspelt must never be a limit that is not there. Every problem is reported at o
 from __future__ import annotations
 
 from mexclab.config.loading import NOT_SETTINGS, Loaded, Row, describe, load_settings, variable_of
+from mexclab.config.risk import (
+    AlertSettings,
+    HaltSettings,
+    LimitSettings,
+    LiveSettings,
+    MonitorSettings,
+    ProtectionSettings,
+    SizingSettings,
+    WatchSettings,
+)
 from mexclab.config.settings import (
     ApiSettings,
     DashSettings,
     LedgerSettings,
-    LimitSettings,
     ListingsSettings,
     LogSettings,
     OrderSettings,
@@ -29,20 +38,27 @@ from mexclab.config.venue import VaultSettings, VenueSettings
 
 __all__ = [
     "NOT_SETTINGS",
+    "AlertSettings",
     "ApiSettings",
     "DashSettings",
+    "HaltSettings",
     "LedgerSettings",
     "LimitSettings",
     "ListingsSettings",
+    "LiveSettings",
     "Loaded",
     "LogSettings",
+    "MonitorSettings",
     "OrderSettings",
     "PaperSettings",
+    "ProtectionSettings",
     "Row",
     "Settings",
+    "SizingSettings",
     "SnipeSettings",
     "VaultSettings",
     "VenueSettings",
+    "WatchSettings",
     "describe",
     "load_settings",
     "variable_of",

@@ -260,9 +260,14 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _sentence(error: Mapping[str, Any], values: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     """One problem: the key, what was given, where, and the rule that it breaks."""
-    key = next(key for key in (".".join(map(str, error["loc"][:size])) for size in (2, 1)) if key in _FIELDS)
+    keys = (".".join(map(str, error["loc"][:size])) for size in (2, 1))
+    key = next((key for key in keys if key in _FIELDS), None)
     rule = "must be a number" if "Decimal" in error["msg"] else error["msg"]
     rule = re.sub(r"^(Value error, |Input should )", "", rule)
+    if key is None:  # settings of one group that do not go together: the rule names them
+        group = str(error["loc"][0])
+        places = dict.fromkeys(origin[name] for name in values if name.startswith(f"{group}."))
+        return f"{group} ({', '.join(places)}): {rule}"
     rule = rule if rule.startswith("must") else f"must {rule}" if rule.startswith("be ") else rule
     item = "".join(f"[{index}]" for index in error["loc"][key.count(".") + 1 :])
     value = values.get(key)

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mexclab.config.address import url_fault
 from mexclab.config.group import Folder, Group
+from mexclab.config.numbers import Exact, Level, Money, Port, Triples
+from mexclab.config.risk import (
+    AlertSettings,
+    HaltSettings,
+    LimitSettings,
+    LiveSettings,
+    MonitorSettings,
+    ProtectionSettings,
+    SizingSettings,
+    WatchSettings,
+)
 from mexclab.config.venue import VaultSettings, VenueSettings
-
-MOST_PLACES = 30
-
-
-def _exact(value: Any) -> Any:
-    """Text and whole numbers as :class:`Decimal`; a float by its shortest digits, never its binary noise."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return value
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        return value
-    if number.is_finite() and number and not -MOST_PLACES <= number.adjusted() <= MOST_PLACES:
-        raise ValueError(f"must be written with at most {MOST_PLACES} places")
-    return number
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-Exact = Annotated[Decimal, BeforeValidator(_exact)]
-Money = Annotated[Exact, Field(le=Decimal(10**9))]
-Code = Annotated[int, Field(ge=0, le=99)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Triples = Annotated[tuple[tuple[Code, Code, Code], ...], BeforeValidator(_tuples), Field(min_length=1)]
-Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 
 
 class LedgerSettings(Group):
@@ -225,48 +205,6 @@ class OrderSettings(Group):
     )
 
 
-class LimitSettings(Group):
-    """What no order may break. Money is in the quote asset."""
-
-    per_order_quote: Money = Field(default=Decimal(50), gt=0, description="money in one order at most")
-    per_symbol_quote: Money = Field(default=Decimal(50), gt=0, description="money in one symbol at most")
-    total_exposure_quote: Money = Field(
-        default=Decimal(200), gt=0, description="money in all symbols at most"
-    )
-    open_snipes: int = Field(default=3, ge=1, le=1000, description="snipes at work at once at most")
-    day_loss_quote: Money = Field(
-        default=Decimal(100), gt=0, description="loss since 00:00 UTC that stops entries"
-    )
-    drawdown: Exact = Field(
-        default=Decimal("0.10"),
-        gt=0,
-        le=1,
-        description="fall of equity from its peak that stops entries, fraction",
-    )
-    loss_streak: int = Field(default=3, ge=1, le=1000, description="losses in a row that pause entries")
-    loss_streak_pause_s: int = Field(
-        default=3600, ge=0, le=604_800, description="seconds that such a pause lasts"
-    )
-    orders_per_s: int = Field(
-        default=5, ge=1, le=12, description="orders a second at most; the venue's own limit is 12"
-    )
-    stale_price_s: int = Field(
-        default=2, ge=1, le=3600, description="seconds after which a price is too old to enter on"
-    )
-    clock_offset_ms: int = Field(
-        default=250, ge=1, le=10_000, description="milliseconds off the venue's clock that block entries"
-    )
-    clock_age_s: int = Field(
-        default=60, ge=1, le=86_400, description="seconds after which the measured clock offset is too old"
-    )
-    minimum_probability: Exact = Field(
-        default=Decimal("0.5"), ge=0, le=1, description="probability that a signal must have to be entered on"
-    )
-    symbol_cooldown_s: int = Field(
-        default=3600, ge=0, le=604_800, description="seconds between two entries in one symbol"
-    )
-
-
 class LogSettings(Group):
     """What the log looks like."""
 
@@ -297,5 +235,12 @@ class Settings(Group):
     listings: ListingsSettings = ListingsSettings()
     snipe: SnipeSettings = SnipeSettings()
     orders: OrderSettings = OrderSettings()
+    sizing: SizingSettings = SizingSettings()
     limits: LimitSettings = LimitSettings()
+    protections: ProtectionSettings = ProtectionSettings()
+    monitors: MonitorSettings = MonitorSettings()
+    halt: HaltSettings = HaltSettings()
+    live: LiveSettings = LiveSettings()
+    alerts: AlertSettings = AlertSettings()
+    watch: WatchSettings = WatchSettings()
     log: LogSettings = LogSettings()

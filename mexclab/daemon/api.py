@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from mexclab.daemon import routes_acts, routes_desk
+from mexclab.daemon import routes_acts, routes_desk, routes_portfolio, routes_rehearsal, routes_risk
 from mexclab.daemon.requests import PROBLEMS
 from mexclab.daemon.station import Station
 from mexclab.daemon.stream import stream
@@ -48,7 +49,8 @@ def build(station: Station) -> FastAPI:
     for status in (400, 404, 405):
         app.add_exception_handler(status, _off_the_map)
     app.include_router(_health(station))
-    for router in (routes_desk.router(station), routes_acts.router(station)):
+    for rooms in (routes_desk, routes_acts, routes_risk, routes_portfolio, routes_rehearsal):
+        router = rooms.router(station)
         app.include_router(router, dependencies=[Depends(_guard(station))], responses=PROBLEMS)
 
     @app.websocket("/stream")
@@ -96,8 +98,9 @@ def _health(station: Station) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live")
-    async def live() -> dict[str, bool]:
-        """The process answers."""
+    async def live(response: Response) -> dict[str, bool]:
+        """The process answers; the header says which one."""
+        response.headers["X-Process-Id"] = str(os.getpid())
         return {"live": True}
 
     @router.get("/ready", responses={503: {"description": "something is missing; the body says what"}})

@@ -12,6 +12,7 @@ from mexclab.domain.reports import BookSeen, Happening, TradeSeen
 
 INTERVAL_S = 15
 KEPT = 300
+SYMBOLS = 48  # of a desk that runs for weeks only the newest are drawn
 DEPTH = 20
 
 
@@ -30,6 +31,7 @@ class Chart:
                     continue  # nobody quotes yet: what trades is what one wants to see
                 if happening.book.symbol not in self._books:
                     self.newest = happening.book.symbol
+                    self._make_room()
                 self._books[happening.book.symbol] = happening.book
             elif isinstance(happening, TradeSeen):
                 trade = happening.trade
@@ -42,6 +44,12 @@ class Chart:
                     candles.append(
                         Candle(trade.symbol, open_ns, price, price, price, price, volume, price * volume)
                     )
+
+    def _make_room(self) -> None:
+        """Let the symbols go that have been known the longest."""
+        for known in (self._books, self._candles):
+            while len(known) >= SYMBOLS:
+                del known[next(iter(known))]
 
     def shown(self, symbol: Symbol | None, marks: list[dict[str, Any]]) -> dict[str, Any]:
         """The chart of one symbol as the dashboard draws it."""

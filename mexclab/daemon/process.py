@@ -25,6 +25,11 @@ from mexclab.config import Settings
 from mexclab.daemon import api
 from mexclab.daemon.chart import Chart
 from mexclab.daemon.desk_station import DeskStation
+from mexclab.daemon.early_door import EarlyDoor
+from mexclab.daemon.halt_file import HaltFile
+from mexclab.daemon.portfolio_station import PortfolioStation
+from mexclab.daemon.requests import Answer
+from mexclab.daemon.risk_station import RiskStation
 from mexclab.daemon.snapshot import Check, View, snapshot
 from mexclab.daemon.tape import Tape
 from mexclab.domain import events as e
@@ -32,8 +37,10 @@ from mexclab.domain.clock import span
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Symbol
 from mexclab.errors import ConfigError, DeskError, LedgerError, ParameterError, PortInUse
-from mexclab.trading import recovery, safety, stopping
+from mexclab.runtime.trace import Farewell, forget_farewell, leave_farewell
+from mexclab.trading import permits, recovery, safety, stopping
 from mexclab.trading.risk import clock_breaches
+from mexclab.venues.mexc.preflight_report import PreflightReport
 
 LEDGER_LAG_S = 2.0
 LAST_SNAPSHOT_EVENTS = 2_000
@@ -51,11 +58,16 @@ class Daemon:
         self.chart = Chart()
         self.tape = Tape(self.engine.desk)
         self.desk = DeskStation(self.engine, assembly.ledger)
+        self.risk = RiskStation(self.engine)
+        self.portfolio = PortfolioStation(self.engine, assembly.ledger)
         self.token = ""
         self.url = ""
         self.failed = ""
         self._news = 0
-        self._played = False
+        self._started_ns = time.time_ns()
+        self._played = self._recovered = False
+        self._settled = asyncio.Event()  # it has recovered, or never will
+        self.halt_file = HaltFile(settings.data / settings.halt.file, self.engine)
         identity = assembly.identity
         self._view = View(self.engine, self.chart, self.tape, identity.mode, identity.venue, identity.version)
 
@@ -79,27 +91,71 @@ class Daemon:
         try:
             self.token = make_token(folder / "daemon.token")
             self.url = f"http://{self.settings.api.host}:{listener.getsockname()[1]}"
+            self._door = EarlyDoor(self.token, self._halt_early)
             self.assembly.bus.subscribe(self._take)
-            await self.assembly.venue.start()
-            red = await self._red() if self.assembly.identity.mode == "live" else ""
-            gc.disable()  # a history is no garbage; searching it while it grows takes longer than folding
-            try:
-                report = await recovery.start(self.engine, self.assembly.identity)
-            finally:
-                gc.freeze()  # nor is it to be searched later, beside a shot
-                gc.enable()
-            if red:
-                await safety.halt(self.engine, "preflight", red)
-            log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
-            await self._serve(listener, self._trade(until_ns, ready, after))
+            self.assembly.post.start()
+            await self._serve(listener, self._live(until_ns, ready, after))
         finally:
             listener.close()
             await self.assembly.venue.stop()
             with contextlib.suppress(FileNotFoundError):
                 (folder / "daemon.json").unlink()
 
-    async def _red(self) -> str:
-        """Why the preflight of the account is not green; empty when it is.
+    async def _live(self, until_ns: int | None, ready: Hook | None, after: Hook | None) -> None:
+        """Recover behind a door that takes a halt alone; then open it, and trade."""
+        try:
+            await self._recover()
+            self._recovered = True
+        finally:
+            self._settled.set()
+        self._door.open(api.build(self))
+        # whoever finds this file may call
+        _write(data_folder(self.settings) / "daemon.json", self._address())
+        forget_farewell(self.settings.data)
+        looking = asyncio.create_task(self.halt_file.watch())
+        try:
+            await self._trade(until_ns, ready, after)
+        finally:
+            looking.cancel()
+
+    async def _recover(self) -> None:
+        await self.assembly.venue.start()
+        account = await self._green_or_held() if self.assembly.identity.mode == permits.LIVE else None
+        if account is not None and not account.is_green:
+            why = f"started to get out of what is held: {'; '.join(account.reasons)}"
+            safety.halt_early(self.engine, "preflight", why)
+        self.halt_file.before_recovery()
+        gc.disable()  # a history is no garbage; searching it while it grows takes longer than folding
+        try:
+            report = await recovery.start(self.engine, self.assembly.identity)
+        finally:
+            gc.freeze()  # nor is it to be searched later, beside a shot
+            gc.enable()
+        if account is not None:
+            await permits.check_account(self.engine, account)
+            self.engine.questions.inspect = self._inspect
+        if self.engine.early_halt is not None and self.engine.desk.halt is None:  # asked for meanwhile
+            await safety.halt(self.engine, *self.engine.early_halt)
+        log.info("recovered", seq=self.engine.seq, orders=report.orders_asked, fills=report.fills_found)
+
+    async def _halt_early(self, by: str, why: str) -> Answer:
+        """A halt that is asked for while the desk starts.
+
+        Raises:
+            DeskError: it did not start after all.
+        """
+        safety.halt_early(self.engine, by, why)
+        await self._settled.wait()
+        if not self._recovered:
+            raise DeskError("the desk did not start, so nothing trades; the halt was not written down")
+        halt = self.engine.desk.halt
+        message = "halted while it started, before it decided anything; exits go on"
+        if halt is None or (halt.by, halt.why) != (by, why):
+            message = await safety.halt(self.engine, by, why)
+        return Answer(seq=self.engine.seq, halted=True, message=message)
+
+    async def _green_or_held(self) -> PreflightReport:
+        """The preflight of the account.
 
         A desk that holds something must come back to get out of it: it starts, and enters nothing.
 
@@ -108,20 +164,21 @@ class Daemon:
         """
         report = await self.assembly.venue.preflight(None, self.assembly.good_enough)
         if report.is_green:
-            return ""
-        why = "; ".join(report.reasons)
+            return report
         desk, ledger = Desk(), self.assembly.ledger
         for _, event in ledger.read(ledger.recall(desk)):
             desk.fold(event)
         if not desk.portfolio.held and next(desk.open_orders(), None) is None:
-            raise ConfigError(f"live trading does not start: {why}")
-        return f"started to get out of what is held: {why}"
+            raise ConfigError(f"live trading does not start: {'; '.join(report.reasons)}")
+        return report
 
     async def _serve(self, listener: socket.socket, work: Coroutine[Any, Any, None]) -> None:
         config = uvicorn.Config(
-            api.build(self), log_config=None, access_log=False, lifespan="off", ws="websockets-sansio"
+            self._door, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio"
         )
         server = uvicorn.Server(config)
+        # uvicorn's own entrance would put its signal handlers over ours
+        serving = asyncio.create_task(server._serve([listener]))
         trading = asyncio.create_task(work)
         loop = asyncio.get_running_loop()
         asked: list[str] = []
@@ -130,7 +187,8 @@ class Daemon:
 
         def stop(name: str) -> None:
             asked.append(name)
-            if self._played or len(asked) > 1:  # there is nothing to wind down, or no time for it
+            # there is nothing to wind down, or no time for it
+            if self._played or not self._recovered or len(asked) > 1:
                 trading.cancel()
                 return
             winding.append(asyncio.create_task(stopping.stop(self.engine, f"asked to by {name}")))
@@ -138,13 +196,7 @@ class Daemon:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, signal.Signals(number).name)
-        # uvicorn's own entrance would put its signal handlers over ours
-        serving = asyncio.create_task(server._serve([listener]))
         try:
-            while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
-                await asyncio.sleep(0.01)
-            # whoever finds this file may call: it is written when the API answers
-            _write(data_folder(self.settings) / "daemon.json", self._address())
             # a desk whose door is gone could not be halted any more: it stops instead
             await asyncio.wait((trading, serving), return_when=asyncio.FIRST_COMPLETED)
             if not trading.done():
@@ -162,9 +214,12 @@ class Daemon:
             await asyncio.gather(*winding, return_exceptions=True)
             server.should_exit = True
             await serving
-        with contextlib.suppress(LedgerError):
-            await self.engine.record(e.DaemonStopped(self.engine.parts.clock.now_ns(), why))
-            recovery.keep_snapshot(self.engine, after=LAST_SNAPSHOT_EVENTS)
+        if self._recovered:
+            with contextlib.suppress(LedgerError):
+                await self.engine.record(e.DaemonStopped(self.engine.parts.clock.now_ns(), why))
+                if not doorless:
+                    leave_farewell(self.settings.data, Farewell(self._started_ns, time.time_ns(), why))
+                recovery.keep_snapshot(self.engine, after=LAST_SNAPSHOT_EVENTS)
         if doorless:
             raise DeskError("the API server ended, so the desk stopped: nobody could have halted it")
         if asked:
@@ -199,7 +254,7 @@ class Daemon:
 
     def _address(self) -> str:
         mode = self.assembly.identity.mode
-        return json.dumps({"url": self.url, "pid": os.getpid(), "mode": mode, "started_ns": time.time_ns()})
+        return json.dumps({"url": self.url, "pid": os.getpid(), "mode": mode, "started_ns": self._started_ns})
 
     # -- what the API asks -----------------------------------------------------------------------
 
@@ -225,6 +280,7 @@ class Daemon:
             Check("orders", not unknown, f"{len(unknown)} of unknown fate" if unknown else "all known"),
             Check("entries", halt is None, f"halted by {halt.by}: {halt.why}" if halt else "allowed"),
             *(Check(each.name, each.ok, each.why) for each in self.assembly.venue.condition()),
+            *(Check("alerts", ok=False, why=trouble) for trouble in self.assembly.post.troubles()),
         ]
 
     def _polled(self, now: int) -> str:
@@ -254,13 +310,20 @@ class Daemon:
         return self._news
 
     async def preflight(self, symbol: Symbol | None) -> dict[str, Any]:
-        return (await self.assembly.venue.preflight(symbol, self.assembly.good_enough)).to_dict()
+        report = await self.assembly.venue.preflight(symbol, self.assembly.good_enough)
+        if symbol is None and self.engine.rules.mode == permits.LIVE:
+            await permits.check_account(self.engine, report)
+        return report.to_dict()
+
+    async def _inspect(self) -> None:
+        await self.preflight(None)
 
     async def act(self, name: str, by: str, why: str, snipe_id: str = "") -> str:
         match name:
             case "halt":
                 return await safety.halt(self.engine, by, why)
             case "resume":
+                self.halt_file.refuse_resume()
                 return await safety.resume(self.engine, by, why)
             case "flatten":
                 return await safety.flatten(self.engine, by, why)

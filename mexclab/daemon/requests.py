@@ -30,7 +30,9 @@ def _writable(text: str) -> str:
 Words = Annotated[str, AfterValidator(_writable)]
 SnipeId = Annotated[str, Path(pattern="^[0-9A-Za-z_-]{1,20}$", description="the snipe")]
 ClientId = Annotated[str, Path(pattern="^[0-9A-Za-z_-]{1,32}$", description="the client order id")]
+ProtectionId = Annotated[str, Path(min_length=1, max_length=120, description="the protection")]
 Fraction = Annotated[Decimal, Field(ge=0, lt=1, max_digits=20)]
+Positive = Annotated[Decimal, Field(gt=0, le=10**9, max_digits=30)]
 
 
 class Asker(BaseModel):
@@ -99,6 +101,34 @@ class ExitWish(Reason):
             return replace(plan, **changes)
         except DomainError as error:
             raise ParameterError(error.message, **error.data) from error
+
+
+class Confirmation(Reason):
+    """A person takes the limits on that they were shown."""
+
+    account: Words = Field(min_length=1, max_length=60, description="the account that they are for")
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="of the limits that were shown")
+
+
+class CheckWish(BaseModel):
+    """An entry that is only asked about: of a snipe that is there, or of a pair."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    snipe_id: str | None = Field(default=None, pattern="^[0-9A-Za-z_-]{1,20}$", description="a snipe")
+    symbol: Words | None = Field(default=None, min_length=2, max_length=60, description="a pair, BTCUSDT")
+    budget: Positive | None = Field(default=None, description="money to spend; none: as the strategy would")
+    price_cap: Positive | None = Field(default=None, description="highest price; none: as the strategy would")
+    stop_loss: Fraction | None = Field(default=None, description="fall from the entry price, a fraction")
+    probability: Annotated[Decimal, Field(ge=0, le=1, max_digits=20)] | None = Field(
+        default=None, description="odds of the signal; none: certain"
+    )
+
+    @model_validator(mode="after")
+    def _asks_for_one(self) -> CheckWish:
+        if (self.snipe_id is None) == (self.symbol is None):
+            raise ValueError("give a snipe_id or a symbol, and not both")
+        return self
 
 
 class Tuning(Reason):

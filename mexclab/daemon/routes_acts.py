@@ -19,7 +19,8 @@ def router(station: Station) -> APIRouter:
     return routes
 
 
-async def _done(station: Station, act: Awaitable[str]) -> Answer:
+async def done(station: Station, act: Awaitable[str]) -> Answer:
+    """Carry an act out and say what it led to."""
     message = await act
     seq, halted = station.state()
     return Answer(seq=seq, halted=halted, message=message)
@@ -34,22 +35,22 @@ def _desk(station: Station, routes: APIRouter) -> None:
     @routes.post("/halt")
     async def halt(reason: Reason) -> Answer:
         """Refuse new entries, cancel open ones. Exits go on."""
-        return await _done(station, station.act("halt", reason.by, reason.why))
+        return await done(station, station.act("halt", reason.by, reason.why))
 
     @routes.post("/resume")
     async def resume(reason: Reason) -> Answer:
         """Allow entries again, after checks."""
-        return await _done(station, station.act("resume", reason.by, reason.why))
+        return await done(station, station.act("resume", reason.by, reason.why))
 
     @routes.post("/flatten")
     async def flatten(reason: Reason) -> Answer:
         """Sell everything that is held, in bounded orders."""
-        return await _done(station, station.act("flatten", reason.by, reason.why))
+        return await done(station, station.act("flatten", reason.by, reason.why))
 
     @routes.post("/sweep")
     async def sweep(reason: Reason) -> Answer:
         """Sell what snipes that are over have left behind, as far as the venue takes it."""
-        return await _done(station, station.desk.sweep(reason))
+        return await done(station, station.desk.sweep(reason))
 
     @routes.post("/reconcile")
     async def reconcile() -> ReconciliationPage:
@@ -59,12 +60,12 @@ def _desk(station: Station, routes: APIRouter) -> None:
     @routes.post("/strategy")
     async def tune(wish: Tuning) -> Answer:
         """Put other parameters in force for plans from now on."""
-        return await _done(station, station.desk.tune(wish))
+        return await done(station, station.desk.tune(wish))
 
     @routes.post("/strategy/reset")
     async def reset(reason: Reason) -> Answer:
         """Give the strategy back to the settings."""
-        return await _done(station, station.desk.reset_strategy(reason))
+        return await done(station, station.desk.reset_strategy(reason))
 
 
 def _snipes(station: Station, routes: APIRouter) -> None:
@@ -72,28 +73,28 @@ def _snipes(station: Station, routes: APIRouter) -> None:
     async def arm(snipe_id: SnipeId, asker: Asker) -> Answer:
         """Let a planned snipe fire."""
         _known(station, snipe_id)
-        return await _done(station, station.act("arm", asker.by, "", snipe_id))
+        return await done(station, station.act("arm", asker.by, "", snipe_id))
 
     @routes.post("/snipes/{snipe_id}/disarm", responses=UNKNOWN)
     async def disarm(snipe_id: SnipeId, asker: Asker) -> Answer:
         """Take an armed snipe back."""
         _known(station, snipe_id)
-        return await _done(station, station.act("disarm", asker.by, "", snipe_id))
+        return await done(station, station.act("disarm", asker.by, "", snipe_id))
 
     @routes.post("/snipes/{snipe_id}/exit", responses=UNKNOWN)
     async def replace_exit(snipe_id: SnipeId, wish: ExitWish) -> Answer:
         """Give a snipe another exit plan; what is not given stays."""
         _known(station, snipe_id)
-        return await _done(station, station.desk.replace_exit(snipe_id, wish))
+        return await done(station, station.desk.replace_exit(snipe_id, wish))
 
     @routes.post("/snipes/{snipe_id}/abort", responses=UNKNOWN)
     async def abort(snipe_id: SnipeId, reason: Reason) -> Answer:
         """Give up a snipe that has not fired."""
         _known(station, snipe_id)
-        return await _done(station, station.desk.abort(snipe_id, reason))
+        return await done(station, station.desk.abort(snipe_id, reason))
 
     @routes.post("/snipes/{snipe_id}/flatten", responses=UNKNOWN)
     async def flatten_one(snipe_id: SnipeId, reason: Reason) -> Answer:
         """Sell what this snipe holds, in bounded orders."""
         _known(station, snipe_id)
-        return await _done(station, station.desk.flatten_snipe(snipe_id, reason))
+        return await done(station, station.desk.flatten_snipe(snipe_id, reason))

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from mexclab.config import LimitSettings
-from mexclab.daemon import rows
+from mexclab.daemon import risk_rows, rows
 from mexclab.daemon.chart import Chart
 from mexclab.daemon.tape import Tape
 from mexclab.domain.clock import DAY, HOUR
@@ -16,7 +15,7 @@ from mexclab.domain.desk import Result
 from mexclab.domain.listing import Listing
 from mexclab.domain.market import Market, Side, Symbol
 from mexclab.domain.portfolio import Position
-from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.domain.snipe import Snipe
 from mexclab.trading import handling
 from mexclab.trading.engine import Engine
 
@@ -61,7 +60,7 @@ def snapshot(
         "speed": speed,
         "halt": asdict(desk.halt) if desk.halt else None,
         "health": {"ready": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]},
-        "risk": _risk(engine),
+        "risk": risk_rows.shown(engine),
         "listings": _listings(engine),
         "positions": [_position(engine, position) for position in desk.portfolio.held],
         "remainders": _remainders(engine),
@@ -78,60 +77,6 @@ def snapshot(
 
 def _money(value: Decimal | None) -> str | None:
     return None if value is None else f"{value:.4f}"
-
-
-def _prices(engine: Engine) -> dict[Symbol, Decimal]:
-    return {symbol: book.bid for symbol, book in engine.books.items() if book.bid is not None}
-
-
-def _risk(engine: Engine) -> dict[str, Any]:
-    desk, limits, now = engine.desk, engine.rules.limits, engine.parts.clock.now_ns()
-    unrealised = desk.portfolio.unrealised(_prices(engine))
-    realised, at_risk = desk.portfolio.realised, desk.committed()
-    open_pnl = unrealised if unrealised is not None else Decimal(0)
-    equity = desk.portfolio.opening_balance + realised + open_pnl
-    today = desk.portfolio.realised_on(now) + open_pnl
-    return {
-        "quote": engine.rules.quote_asset,
-        "at_risk": _money(at_risk),
-        "day_pnl": _money(today),
-        "pnl": _money(realised + open_pnl),
-        "unrealised": _money(unrealised),
-        "equity": _money(equity) if unrealised is not None else None,
-        "limits": _limit_rows(engine, limits, at_risk, today, equity),
-    }
-
-
-def _limit_rows(
-    engine: Engine, limits: LimitSettings, at_risk: Decimal, today: Decimal, equity: Decimal
-) -> list[dict[str, Any]]:
-    desk = engine.desk
-    busy = (SnipeState.FIRING, SnipeState.ENTERED, SnipeState.EXITING)
-    running = Decimal(sum(1 for snipe in desk.live_snipes() if snipe.state in busy))
-    streak = 0
-    for result in desk.recent_results():
-        if result.profit >= 0:
-            break
-        streak += 1
-    peak = max(desk.portfolio.peak_equity or equity, equity)
-    fall = (peak - equity) / peak * 100 if peak > 0 else Decimal(0)
-    rows = (
-        ("exposure", at_risk, limits.total_exposure_quote, engine.rules.quote_asset),
-        ("open snipes", running, Decimal(limits.open_snipes), ""),
-        ("day loss", max(-today, Decimal(0)), limits.day_loss_quote, engine.rules.quote_asset),
-        ("drawdown", fall, limits.drawdown * 100, "%"),
-        ("losses in a row", Decimal(streak), Decimal(limits.loss_streak), ""),
-    )
-    return [
-        {
-            "name": name,
-            "used": f"{used:.2f}" if unit else str(used),
-            "bound": f"{bound:.2f}" if unit else str(bound),
-            "unit": unit,
-            "fraction": float(min(used / bound, Decimal(1))) if bound else 1.0,
-        }
-        for name, used, bound, unit in rows
-    ]
 
 
 def _listings(engine: Engine) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from mexclab.daemon.desk_station import DeskStation
+from mexclab.daemon.portfolio_station import PortfolioStation
+from mexclab.daemon.risk_station import RiskStation
 from mexclab.daemon.snapshot import Check
 from mexclab.domain.market import Symbol
 
@@ -14,6 +16,8 @@ class Station(Protocol):
 
     token: str
     desk: DeskStation
+    risk: RiskStation
+    portfolio: PortfolioStation
 
     def checks(self) -> list[Check]: ...
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
 from mexclab.domain import events as e
 from mexclab.domain.market import Side, Symbol
+from mexclab.domain.marks import peaks_after
 from mexclab.domain.order import Fill, Order, OrderState
 from mexclab.domain.portfolio import ZERO, Portfolio
+from mexclab.domain.protection import Protection
+from mexclab.domain.saga import Saga
+from mexclab.domain.saga import fold as fold_saga
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError
@@ -55,6 +60,19 @@ class Desk:
         self.strategy: e.StrategySet | None = None  # the last change that a person made
         self.reconciled: e.Reconciled | None = None  # the last comparison with the venue
         self.external: dict[str, e.ExternalOrderSeen] = {}
+        self.protections: dict[str, Protection] = {}  # by id; those that ended are let go in time
+        self.spent: dict[str, int] = {}  # protections that are over, and until when their cause might be seen
+        self.monitors: dict[
+            tuple[str, str], e.MonitorChanged
+        ] = {}  # by (name, symbol or ""): its last change
+        self.confirmed: e.LimitsConfirmed | None = None  # the limits that a person took on last
+        self.checked: e.AccountChecked | None = None  # the last preflight of the account
+        self.marked: e.EquityMarked | None = None  # the last mark of the equity
+        self.peak_mark: e.EquityMarked | None = None  # and the highest
+        self.peaks: tuple[e.EquityMarked, ...] = ()  # those that a look-back may find the highest
+        self.rehearsed: e.Rehearsed | None = None  # the last rehearsal of the emergency
+        self.sagas: dict[str, Saga] = {}  # those that go on, by id
+        self.folded = 0  # how many events were taken in, or were tried
         self.disputed: dict[Symbol, str] = {}  # symbols whose venue reports could not be booked, and why
         self._trades: dict[str, None] = {}
         self._by_snipe: dict[str, tuple[str, ...]] = {}
@@ -70,24 +88,10 @@ class Desk:
         return desk
 
     def trial(self) -> Desk:
-        """A desk that starts from this one and can be folded into without changing it."""
+        """A desk that starts from this one and can be folded into without changing it. Costs a copy."""
         desk = Desk()
-        desk.portfolio, desk.halt = self.portfolio, self.halt
-        desk.strategy, desk.reconciled = self.strategy, self.reconciled
-        desk.disputed, desk._open, desk._live = dict(self.disputed), dict(self._open), dict(self._live)
-        for name in (
-            "orders",
-            "snipes",
-            "signals",
-            "declined",
-            "first_books",
-            "first_trades",
-            "external",
-            "_results",
-            "_trades",
-            "_by_snipe",
-        ):
-            setattr(desk, name, ChainMap({}, getattr(self, name)))
+        for name, value in vars(self).items():
+            setattr(desk, name, value.copy() if isinstance(value, dict) else value)  # the rest is frozen
         return desk
 
     # -- questions -------------------------------------------------------------------------------
@@ -109,7 +113,7 @@ class Desk:
         return reversed(self._results.values())
 
     def live_snipes(self) -> list[Snipe]:
-        return [self.snipes[snipe_id] for snipe_id in self._live]
+        return [self.snipes[snipe_id] for snipe_id in self._live] if self._live else []
 
     def entries(self, snipe_id: str) -> list[Order]:
         return [order for order in self.orders_of(snipe_id) if order.side is Side.BUY]
@@ -150,6 +154,11 @@ class Desk:
         """Orders, the one that was decided last first."""
         return (self.orders[client_id] for client_id in reversed(self.orders))
 
+    def protections_of(self, symbol: Symbol | None, now_ns: int) -> list[Protection]:
+        """Protections in force that cover ``symbol``; None: every one in force."""
+        active = (each for each in self.protections.values() if each.is_active(now_ns))
+        return [each for each in active if symbol is None or each.covers(symbol)]
+
     def unknown_orders(self) -> list[Order]:
         return [order for order in self.open_orders() if order.state is OrderState.UNKNOWN]
 
@@ -166,6 +175,11 @@ class Desk:
             IllegalTransition: the event asks an order or a snipe for a step its table forbids.
             DomainError: it names an order or a snipe that was never decided.
         """
+        self.folded += 1
+        fold = _OFTEN.get(type(event))
+        if fold is not None:
+            fold(self, event)
+            return
         match event:
             case e.DaemonStarted():
                 if not self.orders and not self.portfolio.positions:
@@ -191,12 +205,44 @@ class Desk:
                 self.reconciled = event
             case e.ExternalOrderSeen():
                 self.external[event.venue_id] = event
+            case e.ProtectionRaised() | e.ProtectionReleased():
+                self._fold_protection(event)
+            case e.MonitorChanged():
+                self.monitors[event.monitor, "" if event.symbol is None else str(event.symbol)] = event
+                if event.state == "unknown":  # nobody looks any more: there is nothing to show
+                    del self.monitors[event.monitor, "" if event.symbol is None else str(event.symbol)]
+            case e.LimitsConfirmed():
+                self.confirmed = event
+            case e.AccountChecked():
+                self.checked = event
+            case e.EquityMarked():
+                self.marked = event
+                if self.peak_mark is None or event.equity >= self.peak_mark.equity:
+                    self.peak_mark = event
+                self.peaks = peaks_after(self.peaks, event)
+            case e.Rehearsed():
+                self.rehearsed = event
             case e.SnipePlanned() | e.SnipeRetimed() | e.PreflightDone() | e.SnipeMoved():
                 self._fold_snipe(event)
             case e.ExitDecided() | e.ExitReplaced() | e.StopRaised():
                 self._fold_exit(event)
             case _:
                 self._fold_order(event)
+
+    def _fold_protection(self, event: e.ProtectionRaised | e.ProtectionReleased) -> None:
+        new = event.protection if isinstance(event, e.ProtectionRaised) else None
+        if new is not None:
+            over = [key for key, each in self.protections.items() if each.gives_way(new, event.at_ns)]
+        elif isinstance(event, e.ProtectionReleased):
+            over = [event.protection_id]
+            if over[0] not in self.protections:
+                raise DomainError(f"there is no protection {over[0]!r}", protection_id=over[0])
+        for key in over:  # remembered, so that the same cause does not raise it again
+            self.spent[key] = self.protections.pop(key).forgotten_ns
+        for key in [key for key, until_ns in self.spent.items() if until_ns <= event.at_ns]:
+            del self.spent[key]
+        if new is not None:
+            self.protections[new.protection_id] = new
 
     def _fold_order(self, event: e.Event) -> None:
         match event:
@@ -331,3 +377,11 @@ class Desk:
             return self.snipes[snipe_id]
         except KeyError:
             raise DomainError(f"snipe {snipe_id} was never planned", snipe_id=snipe_id) from None
+
+
+# what most entries of a ledger are, and is found at once
+_OFTEN: Mapping[type[e.Event], Callable[[Desk, Any], None]] = MappingProxyType(
+    dict.fromkeys((e.OrderDecided, e.OrderSent, e.Fired, e.OrderAccepted, e.OrderFilled), Desk._fold_order)
+    | dict.fromkeys((e.SnipePlanned, e.PreflightDone, e.SnipeMoved), Desk._fold_snipe)
+    | dict.fromkeys((e.SagaBegun, e.SagaStepped, e.SagaEnded), lambda desk, each: fold_saga(desk.sagas, each))
+)

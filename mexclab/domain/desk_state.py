@@ -10,7 +10,9 @@ from mexclab.domain import events as e
 from mexclab.domain.desk import Desk, Halt, Result
 from mexclab.domain.market import Symbol
 from mexclab.domain.order import Order
-from mexclab.domain.portfolio import Portfolio, Position
+from mexclab.domain.portfolio import Fees, Portfolio, Position
+from mexclab.domain.protection import Protection
+from mexclab.domain.saga import Saga
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import Snipe
 from mexclab.errors import DomainError
@@ -18,31 +20,37 @@ from mexclab.errors import DomainError
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """A portfolio without its mappings: positions and days as rows, in their order."""
+    """A portfolio without its mappings: positions, days and fees as rows, in their order."""
 
     opening_balance: Decimal
     positions: tuple[Position, ...]
-    banked: Decimal
+    realised: Decimal
     realised_by_day: tuple[tuple[int, Decimal], ...]
     peak_equity: Decimal | None
+    fees: Fees
+    other_fees: tuple[tuple[Symbol, Decimal], ...]
 
     @classmethod
     def of(cls, portfolio: Portfolio) -> Holdings:
         return cls(
             opening_balance=portfolio.opening_balance,
             positions=tuple(portfolio.positions.values()),
-            banked=portfolio.banked,
+            realised=portfolio.realised,
             realised_by_day=tuple(portfolio.realised_by_day.items()),
             peak_equity=portfolio.peak_equity,
+            fees=tuple(portfolio.fees.items()),
+            other_fees=tuple(portfolio.other_fees.items()),
         )
 
     def portfolio(self) -> Portfolio:
         return Portfolio(
             opening_balance=self.opening_balance,
             positions=MappingProxyType({position.symbol: position for position in self.positions}),
-            banked=self.banked,
+            realised=self.realised,
             realised_by_day=MappingProxyType(dict(self.realised_by_day)),
             peak_equity=self.peak_equity,
+            fees=MappingProxyType(dict(self.fees)),
+            other_fees=MappingProxyType(dict(self.other_fees)),
         )
 
 
@@ -78,6 +86,16 @@ class DeskState:
     halt: Halt | None
     strategy: e.StrategySet | None
     reconciled: e.Reconciled | None
+    protections: tuple[Protection, ...]
+    spent: tuple[tuple[str, int], ...]
+    monitors: tuple[e.MonitorChanged, ...]
+    confirmed: e.LimitsConfirmed | None
+    checked: e.AccountChecked | None
+    marked: e.EquityMarked | None
+    peak_mark: e.EquityMarked | None
+    peaks: tuple[e.EquityMarked, ...]
+    rehearsed: e.Rehearsed | None
+    sagas: tuple[Saga, ...]
 
     def __post_init__(self) -> None:
         strays = {*self.open_orders}.difference(order.client_id for order in self.orders)
@@ -105,6 +123,16 @@ class DeskState:
             halt=desk.halt,
             strategy=desk.strategy,
             reconciled=desk.reconciled,
+            protections=tuple(desk.protections.values()),
+            spent=tuple(desk.spent.items()),
+            monitors=tuple(desk.monitors.values()),
+            confirmed=desk.confirmed,
+            checked=desk.checked,
+            marked=desk.marked,
+            peak_mark=desk.peak_mark,
+            peaks=desk.peaks,
+            rehearsed=desk.rehearsed,
+            sagas=tuple(desk.sagas.values()),
         )
 
 
@@ -117,6 +145,13 @@ def put(desk: Desk, state: DeskState) -> None:
     require_empty(desk)
     desk.portfolio = state.holdings.portfolio()
     desk.halt, desk.strategy, desk.reconciled = state.halt, state.strategy, state.reconciled
+    desk.confirmed, desk.checked, desk.rehearsed = state.confirmed, state.checked, state.rehearsed
+    desk.marked, desk.peak_mark, desk.peaks = state.marked, state.peak_mark, state.peaks
+    desk.spent.update(state.spent)
+    desk.protections.update((each.protection_id, each) for each in state.protections)
+    for each in state.monitors:
+        desk.monitors[each.monitor, "" if each.symbol is None else str(each.symbol)] = each
+    desk.sagas.update((saga.saga_id, saga) for saga in state.sagas)
     desk.orders.update((order.client_id, order) for order in state.orders)
     desk.snipes.update((snipe.snipe_id, snipe) for snipe in state.snipes)
     desk.signals.update((signal.signal_id, _read_only(signal)) for signal in state.signals)

@@ -12,6 +12,23 @@ from typing import TypeAlias, Union, get_args
 
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Fill, Order
+
+# isort: off
+from mexclab.domain.risk_events import (
+    AccountChecked as AccountChecked,
+    Breach as Breach,
+    EquityMarked as EquityMarked,
+    LimitsConfirmed as LimitsConfirmed,
+    MonitorChanged as MonitorChanged,
+    ProtectionRaised as ProtectionRaised,
+    ProtectionReleased as ProtectionReleased,
+    Rehearsed as Rehearsed,
+    SagaBegun as SagaBegun,
+    SagaEnded as SagaEnded,
+    SagaStepped as SagaStepped,
+    VerdictGiven as VerdictGiven,
+)
+# isort: on
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import ExitPlan, Plan, Preflight, SnipeState
 
@@ -124,24 +141,6 @@ class SnipeMoved:
     reason: str = ""
     why: str = ""
     by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """One broken limit: its name, what was found, and the bound."""
-
-    limit: str
-    value: str
-    bound: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictGiven:
-    at_ns: int
-    snipe_id: str
-    client_id: str
-    breaches: tuple[Breach, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,13 +362,14 @@ class SourceChanged:
     what: str
 
 
-Event: TypeAlias = Union[  # noqa: UP007  # 35 bars in a row would read worse
+Event: TypeAlias = Union[  # noqa: UP007  # 45 bars in a row would read worse
     DaemonStarted, DaemonStopped, ListingSeen, OpeningMoved, ListingWithdrawn, ListingStateSeen,
     SignalRaised, PlanDeclined, StrategySet, SnipePlanned, SnipeRetimed, PreflightDone, SnipeMoved,
     VerdictGiven, OrderDecided, OrderSent, Fired, ShotTimed, FirstBookSeen, FirstTradeSeen,
     OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ReportDisputed,
     ExternalOrderSeen, ExitDecided, ExitReplaced, StopRaised, Halted, Resumed, Reconciled, AlertRaised,
-    WireDrifted, SourceChanged,
+    WireDrifted, SourceChanged, ProtectionRaised, ProtectionReleased, MonitorChanged, LimitsConfirmed,
+    AccountChecked, EquityMarked, Rehearsed, SagaBegun, SagaStepped, SagaEnded,
 ]  # fmt: skip
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -388,6 +388,8 @@ def correlation(event: Event) -> str:
             return text
         case OrderFilled(fill=fill):
             return snipe_of(fill.client_id)
+        case SagaBegun(saga_id=text) | SagaStepped(saga_id=text) | SagaEnded(saga_id=text):
+            return text
     snipe_id: str = getattr(event, "snipe_id", "")
     return snipe_id or snipe_of(getattr(event, "client_id", ""))
 

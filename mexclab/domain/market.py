@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 
+from mexclab.domain.values import quick
 from mexclab.errors import DomainError
 
 QUOTES = ("USDT", "USDC", "BTC", "ETH", "EUR", "TUSD", "USDE", "MX")
@@ -59,6 +60,9 @@ class Symbol:
 
     def __str__(self) -> str:
         return self.base + self.quote
+
+    def __hash__(self) -> int:
+        return hash(self.base)  # every book asks for it, and few bases have two quotes
 
 
 def on_grid(value: Decimal, step: Decimal) -> bool:
@@ -126,6 +130,7 @@ class Market:
                 raise DomainError(f"{self.symbol}: {sentence}", symbol=str(self.symbol))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Level:
     """A price and the quantity that rests there."""
@@ -134,6 +139,7 @@ class Level:
     quantity: Decimal
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Book:
     """The best levels of an order book at one moment, best first on both sides."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from mexclab.domain.market import Side, Symbol
+from mexclab.domain.values import quick
 from mexclab.errors import DomainError, IllegalTransition
 
 CLIENT_ID = re.compile(r"[0-9a-zA-Z_-]{1,32}\Z")
@@ -80,6 +81,7 @@ def client_order_id(snipe_id: str, leg: str, attempt: int) -> str:
     return text
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fill:
     """One trade of ours, as the venue reports it. Counts once, by ``trade_id``."""
@@ -107,6 +109,7 @@ class Fill:
         return self.price * self.quantity
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order of ours, as far as it is known."""

@@ -1,11 +1,18 @@
-"""Positions and profit: a pure fold over fills, exact in Decimal."""
+"""Positions and profit: a pure fold over fills, exact in Decimal.
+
+Fees are kept in the asset in which they were taken. One in the quote asset is part of cost and profit, one
+in the base asset lowers what is held. One in a third asset (MX) is paid from a balance of its own: it moves
+neither, and takes a price of that asset to be weighed against them (:meth:`Portfolio.valued`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+from functools import lru_cache
 from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
 from mexclab.domain.clock import DAY
 from mexclab.domain.market import Side, Symbol
@@ -13,6 +20,14 @@ from mexclab.domain.order import Fill
 from mexclab.errors import DomainError
 
 ZERO = Decimal(0)
+Fees: TypeAlias = tuple[tuple[str, Decimal], ...]  # (asset, amount), by asset
+K = TypeVar("K")
+
+# The cost of a part of a position is a quotient. Cut to this, every sum that it enters is exact, so that
+# the order of trades does not show in the last digits of a profit.
+_QUANTUM = Decimal("1e-18")
+_WIDE = Context(prec=60)
+_asset_in = lru_cache(maxsize=256)(Symbol)  # the pair that prices an asset; making one checks its letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +36,22 @@ class Position:
 
     ``cost`` is what was paid for what is still held, in quote units, fees in quote included; a fee
     taken in the base asset lowers ``quantity`` instead, which raises the average cost by itself.
+    ``fees`` are all that trades in this symbol paid since it was last empty, in whichever asset.
     """
 
     symbol: Symbol
     quantity: Decimal = ZERO
     cost: Decimal = ZERO
     realised: Decimal = ZERO
-    fees: Decimal = ZERO  # in quote units, for the eye; already inside cost and realised
+    fees: Fees = ()
 
     @property
     def average_cost(self) -> Decimal | None:
         return self.cost / self.quantity if self.quantity else None
+
+    def unrealised(self, price: Decimal) -> Decimal:
+        """Profit on paper at ``price``, after the fees in quote and base of what is still held."""
+        return self.quantity * price - self.cost
 
     def after(self, fill: Fill) -> Position:
         """The position after one more trade.
@@ -39,12 +59,14 @@ class Position:
         Raises:
             DomainError: more would be sold than is held (spot has no shorts).
         """
-        in_quote = fill.fee if fill.fee_asset == fill.symbol.quote else ZERO
-        in_base = fill.fee if fill.fee_asset == fill.symbol.base else ZERO
-        fees = self.fees + in_quote + in_base * fill.price
+        symbol, fee, asset = fill.symbol, fill.fee, fill.fee_asset
+        in_quote = fee if asset == symbol.quote else ZERO
+        in_base = fee if asset == symbol.base else ZERO
+        fees = _paid(self.fees, asset, fee) if fee else self.fees
+        value = fill.price * fill.quantity
         if fill.side is Side.BUY:
-            quantity = self.quantity + fill.quantity - in_base
-            return replace(self, quantity=quantity, cost=self.cost + fill.value + in_quote, fees=fees)
+            bought, cost = fill.quantity - in_base, value + in_quote
+            return Position(self.symbol, self.quantity + bought, self.cost + cost, self.realised, fees)
         sold = fill.quantity + in_base
         if sold > self.quantity:
             raise DomainError(
@@ -52,21 +74,66 @@ class Position:
                 trade_id=fill.trade_id,
             )
         # the last sale takes the whole remaining cost, so that rounding leaves nothing behind
-        cost_out = self.cost if sold == self.quantity else self.cost * sold / self.quantity
-        return replace(
-            self,
-            quantity=self.quantity - sold,
-            cost=self.cost - cost_out,
-            realised=self.realised + fill.value - in_quote - cost_out,
-            fees=fees,
-        )
+        cost_out = self.cost if sold == self.quantity else _part(self.cost, sold, self.quantity)
+        realised = self.realised + value - in_quote - cost_out
+        return Position(self.symbol, self.quantity - sold, self.cost - cost_out, realised, fees)
 
 
-def _with(days: Mapping[int, Decimal], day: int, earned: Decimal) -> Mapping[int, Decimal]:
+def _part(cost: Decimal, sold: Decimal, quantity: Decimal) -> Decimal:
+    # without the zeros behind it: pages show every digit that there is
+    return (cost * sold / quantity).quantize(_QUANTUM, context=_WIDE).normalize(_WIDE)
+
+
+def _paid(fees: Fees, asset: str, amount: Decimal) -> Fees:
+    if len(fees) == 1 and fees[0][0] == asset:  # nearly always
+        return ((asset, fees[0][1] + amount),)
+    paid = dict(fees)
+    paid[asset] = paid.get(asset, ZERO) + amount
+    return tuple(sorted(paid.items()))
+
+
+def _with(totals: Mapping[K, Decimal], key: K, amount: Decimal) -> Mapping[K, Decimal]:
     # a read-only view copies itself far quicker than it is read item by item
-    copy = days.copy() if isinstance(days, MappingProxyType) else dict(days)
-    copy[day] = earned
+    copy = totals.copy() if isinstance(totals, MappingProxyType) else dict(totals)
+    copy[key] = copy.get(key, ZERO) + amount
     return MappingProxyType(copy)
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """What a portfolio comes to at given prices, in quote units; what has no price is named, never guessed.
+
+    Attributes:
+        realised: after fees in quote and base.
+        unrealised: of what is held and has a price, after such fees.
+        exposure: what that is worth.
+        other_fees: fees in third assets, worth at these prices, of those that have one.
+        unpriced: symbols that are held and have no price.
+        unpriced_fees: pairs whose price is missing, and how much of their base asset was paid.
+    """
+
+    realised: Decimal
+    unrealised: Decimal
+    exposure: Decimal
+    other_fees: Decimal = ZERO
+    unpriced: tuple[Symbol, ...] = ()
+    unpriced_fees: tuple[tuple[Symbol, Decimal], ...] = ()
+
+    @property
+    def profit(self) -> Decimal | None:
+        """Realised and unrealised after every fee; None while a price is missing."""
+        if self.unpriced or self.unpriced_fees:
+            return None
+        return self.realised + self.unrealised - self.other_fees
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What the sums leave out for want of a price, in sentences."""
+        held = (f"{symbol} is held and has no price; its profit on paper is not known"
+                for symbol in self.unpriced)  # fmt: skip
+        paid = (f"{amount:f} {pair.base} of fees have no price in {pair.quote}; they are in no sum"
+                for pair, amount in self.unpriced_fees)  # fmt: skip
+        return (*held, *paid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,46 +143,63 @@ class Portfolio:
     Attributes:
         opening_balance: the quote balance before the first trade.
         positions: what is held, dust included; what was sold to the last digit is not in it.
-        banked: realised profit of everything that is not held any more, in quote units.
+        realised: profit of all sales, after fees in quote and base, in quote units.
+        realised_by_day: the same by UTC day (days since the epoch).
+        peak_equity: the highest of opening balance and realised profit. It follows the order of the trades.
+        fees: all that were ever paid, by asset.
+        other_fees: those in a third asset, by the pair that prices them: so much MX under MXUSDT.
     """
 
     opening_balance: Decimal = ZERO
     positions: Mapping[Symbol, Position] = field(default_factory=lambda: MappingProxyType({}))
-    banked: Decimal = ZERO
+    realised: Decimal = ZERO
     realised_by_day: Mapping[int, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     peak_equity: Decimal | None = None
+    fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    other_fees: Mapping[Symbol, Decimal] = field(default_factory=lambda: MappingProxyType({}))
 
     def after(self, fill: Fill) -> Portfolio:
-        """The portfolio after one more trade. The caller counts each trade once."""
-        before = self.positions.get(fill.symbol, Position(fill.symbol))
+        """The portfolio after one more trade. The caller counts each trade once.
+
+        Raises:
+            DomainError: more would be sold than is held.
+        """
+        symbol, known = fill.symbol, self.positions
+        before = known.get(symbol) or Position(symbol)
         held = before.after(fill)
-        day = fill.at_ns // DAY
-        earned = self.realised_by_day.get(day, ZERO) + held.realised - before.realised
-        positions, banked = {**self.positions, fill.symbol: held}, self.banked
-        if not held.quantity:  # a long history must not make every later trade slower
-            banked += positions.pop(fill.symbol).realised
-        fresh = replace(
-            self,
-            positions=MappingProxyType(positions),
-            banked=banked,
-            realised_by_day=_with(self.realised_by_day, day, earned),
+        positions = known.copy() if isinstance(known, MappingProxyType) else dict(known)
+        if held.quantity:
+            positions[symbol] = held
+        else:  # a long history must not make every later trade slower
+            positions.pop(symbol, None)
+        earned = held.realised - before.realised
+        realised, days = self.realised, self.realised_by_day
+        if fill.side is Side.SELL:
+            realised, days = realised + earned, _with(days, fill.at_ns // DAY, earned)
+        fees, others = self.fees, self.other_fees
+        if fill.fee:
+            fees = _with(fees, fill.fee_asset, fill.fee)
+            if fill.fee_asset not in (symbol.quote, symbol.base):
+                others = _with(others, _asset_in(fill.fee_asset, symbol.quote), fill.fee)
+        peak = self.opening_balance if self.peak_equity is None else self.peak_equity
+        peak = max(peak, self.opening_balance + realised)
+        return Portfolio(
+            self.opening_balance, MappingProxyType(positions), realised, days, peak, fees, others
         )
-        equity = fresh.opening_balance + fresh.realised
-        peak = equity if fresh.peak_equity is None else max(fresh.peak_equity, equity)
-        return replace(fresh, peak_equity=max(peak, fresh.opening_balance))
 
     @property
     def held(self) -> tuple[Position, ...]:
         return tuple(position for position in self.positions.values() if position.quantity > 0)
 
     @property
-    def realised(self) -> Decimal:
-        return self.banked + sum((position.realised for position in self.positions.values()), ZERO)
-
-    @property
     def cost(self) -> Decimal:
         """What is invested now, in quote units."""
         return sum((position.cost for position in self.positions.values()), ZERO)
+
+    @property
+    def cash(self) -> Decimal:
+        """The quote balance that the trades lead to, if nobody paid in or took out."""
+        return self.opening_balance + self.realised - self.cost
 
     def realised_on(self, at_ns: int) -> Decimal:
         """Realised profit of the UTC day of ``at_ns``."""
@@ -130,3 +214,16 @@ class Portfolio:
                 return None
             total += position.quantity * price - position.cost
         return total
+
+    def valued(self, prices: Mapping[Symbol, Decimal]) -> Valuation:
+        """What it comes to at ``prices``; a fee in MX needs the price of MXUSDT."""
+        priced = [(p, prices[p.symbol]) for p in self.held if p.symbol in prices]
+        paid = [(amount, prices[pair]) for pair, amount in self.other_fees.items() if pair in prices]
+        return Valuation(
+            realised=self.realised,
+            unrealised=sum((position.unrealised(price) for position, price in priced), ZERO),
+            exposure=sum((position.quantity * price for position, price in priced), ZERO),
+            other_fees=sum((amount * price for amount, price in paid), ZERO),
+            unpriced=tuple(position.symbol for position in self.held if position.symbol not in prices),
+            unpriced_fees=tuple(item for item in self.other_fees.items() if item[0] not in prices),
+        )

@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from mexclab.domain.market import Book, Side, Symbol, Trade
 from mexclab.domain.order import Fill, OrderState
+from mexclab.domain.signal import Signal
+from mexclab.domain.values import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,23 @@ class Cancelled:
     executed: Decimal
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BookSeen:
     book: Book
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TradeSeen:
     trade: Trade
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSeen:
+    """A signal that came as news: somebody's, or one that a recording holds; it is planned at once."""
+
+    signal: Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ class FeedNews:
 
 Report: TypeAlias = Accepted | Refused | Lost | Traded | Cancelled
 Notice: TypeAlias = ShotTimed | DriftSeen | FeedNews
-Happening: TypeAlias = Report | Notice | BookSeen | TradeSeen
+Happening: TypeAlias = Report | Notice | BookSeen | TradeSeen | SignalSeen
 
 
 @dataclass(frozen=True, slots=True)

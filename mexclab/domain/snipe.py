@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from mexclab.domain.clock import span
 from mexclab.domain.market import Symbol
+from mexclab.domain.values import quick
 from mexclab.errors import DomainError, IllegalTransition
 
 SNIPE_ID = re.compile(r"[0-9a-zA-Z_-]{1,20}\Z")
@@ -242,6 +243,8 @@ class Plan:
         not_before_ns, deadline_ns: the entry is fired in this half-open range, on the venue's clock.
         attempts, spacing_ns: at most this many entry orders, this far apart.
         book_slippage: once a book is seen, an entry pays at most its best ask times 1 + this; None: the cap.
+        strategy: the plug-in that made it.
+        sizing: how the budget came about, in a sentence.
     """
 
     snipe_id: str
@@ -256,6 +259,8 @@ class Plan:
     attempts: int = 1
     spacing_ns: int = 50_000_000
     book_slippage: Decimal | None = None
+    strategy: str = ""
+    sizing: str = ""
 
     def __post_init__(self) -> None:
         rules = (
@@ -296,6 +301,7 @@ class Preflight:
     reasons: tuple[str, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Snipe:
     """A plan and how far it has come."""

@@ -24,6 +24,7 @@ class Address:
 
     url: str
     token: str = field(repr=False)
+    mode: str = ""  # of the desk, as it said when it started; empty: it did not say
 
     @property
     def authorization(self) -> dict[str, str]:
@@ -54,22 +55,27 @@ def address_in(folder: Path) -> Address:
     Raises:
         DaemonUnreachable: no daemon left its address here, or the address cannot be read.
     """
-    if not _lives(folder) and _lives(folder / DEMO):
-        folder = folder / DEMO
+    folder = served(folder)
     place = folder / "daemon.json"
     try:
-        url = json.loads(place.read_text(encoding="utf-8"))["url"]
+        told = json.loads(place.read_text(encoding="utf-8"))
+        url, mode = told["url"], str(told.get("mode", ""))
         token = (folder / "daemon.token").read_text(encoding="utf-8").strip()
     except FileNotFoundError as missing:
         raise DaemonUnreachable(
             f"No trading daemon runs on the data folder {folder}. {HOW_TO_START}.", missing=missing.filename
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as wrong:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as wrong:
         raise DaemonUnreachable(
             f"The daemon's address in {place} cannot be read ({wrong}). Restart the daemon to write it anew.",
             file=str(place),
         ) from None
-    return Address(str(url).rstrip("/"), token)
+    return Address(str(url).rstrip("/"), token, mode)
+
+
+def served(folder: Path) -> Path:
+    """The folder of the desk that serves this one: itself, or the demo's where only that one runs."""
+    return folder / DEMO if not _lives(folder) and _lives(folder / DEMO) else folder
 
 
 def _lives(folder: Path) -> bool:

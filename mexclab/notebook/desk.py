@@ -18,6 +18,9 @@ import httpx
 
 from mexclab.errors import DaemonUnreachable, DeskError
 from mexclab.notebook.address import Address, Find, address_in, data_folder, not_authorised, unreachable
+from mexclab.notebook.halt_instead import file_instead, is_unheard
+from mexclab.notebook.portfolio_client import PortfolioClient
+from mexclab.notebook.risk_client import RiskClient
 from mexclab.notebook.stream import NotConnected, Snapshot, Stream
 from mexclab.venues.mexc.preflight_report import PreflightReport
 
@@ -48,11 +51,12 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the daemon did about a command: the ledger's position, the halt, a sentence."""
+    """What the daemon did about a command: the ledger's position, the halt, a sentence, and its mode."""
 
     seq: int
     halted: bool
     message: str
+    mode: str = ""  # demo, paper or live; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,14 @@ class DeskClient:
         find: gives the daemon's address; called for every request.
         by: who asks, for the daemon's journal; None: the user of this machine.
         deadline_s: seconds to wait for an answer.
+        folder: the data folder, where the halt file is left when a halt is not answered; None: nowhere.
     """
 
-    def __init__(self, find: Find, *, by: str | None = None, deadline_s: float = 5.0) -> None:
+    def __init__(
+        self, find: Find, *, by: str | None = None, deadline_s: float = 5.0, folder: Path | None = None
+    ) -> None:
         self._find = find
+        self._folder = folder
         self._by = _user() if by is None else by
         # A proxy of the machine must never see the token of a daemon on loopback.
         self._http = httpx.Client(timeout=deadline_s, trust_env=False)
@@ -94,9 +102,15 @@ class DeskClient:
         Raises:
             DaemonUnreachable: no daemon left its address there.
         """
-        find = partial(address_in, data_folder() if data is None else Path(data))
-        find()
-        return cls(find)
+        client = cls.on(data)
+        client._find()
+        return client
+
+    @classmethod
+    def on(cls, data: Path | None = None) -> DeskClient:
+        """The client of whichever daemon runs on that folder when it is asked; none may run yet."""
+        folder = data_folder() if data is None else Path(data)
+        return cls(partial(address_in, folder), folder=folder)
 
     def __repr__(self) -> str:
         try:
@@ -113,6 +127,25 @@ class DeskClient:
     def close(self) -> None:
         """Let go of the connections. The desk is not touched."""
         self._http.close()
+
+    @property
+    def mode(self) -> str:
+        """``demo``, ``paper`` or ``live``, as the daemon said when it started; empty: it did not say.
+
+        Raises:
+            DaemonUnreachable: no daemon left its address.
+        """
+        return self._find().mode
+
+    @property
+    def risk(self) -> RiskClient:
+        """Limits, pauses and permits: ``desk.risk.page()``, ``desk.risk.check(symbol="BTCUSDT")``."""
+        return RiskClient(self._ask, self._command)
+
+    @property
+    def portfolio(self) -> PortfolioClient:
+        """What is held and earned, now or earlier: ``desk.portfolio.page()``, ``desk.portfolio.stress()``."""
+        return PortfolioClient(self._ask)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -200,8 +233,17 @@ class DeskClient:
     # -- asking ----------------------------------------------------------------------------------
 
     def halt(self, why: str) -> Answer:
-        """Enter nothing new from now on, and say why. Asking twice does no harm."""
-        return self._command("/halt", {"why": why})
+        """Enter nothing new from now on, and say why. Asking twice does no harm.
+
+        Raises:
+            DeskError: nobody answered, or the desk could not write it down: the halt file was left instead.
+        """
+        try:
+            return self._command("/halt", {"why": why})
+        except DeskError as lost:
+            if self._folder is None or not is_unheard(lost):
+                raise
+            raise file_instead(self._folder, self._by, why, lost) from None
 
     def resume(self, why: str) -> Answer:
         """Lift the halt, and say why."""
@@ -259,6 +301,10 @@ class DeskClient:
         """
         return self._ask("POST", "/reconcile", patience_s=LONG_S)
 
+    def keep_rehearsal(self, told: Mapping[str, Any]) -> Answer:
+        """Let the desk keep how a rehearsal of the emergency went (``mexclab rehearse``)."""
+        return self._command("/rehearsals", told)
+
     def tune(self, parameters: Mapping[str, Any], why: str, *, strategy: str = "") -> Answer:
         """Put other parameters in force for plans from now on, and say why.
 
@@ -274,7 +320,7 @@ class DeskClient:
 
     def _command(self, path: str, body: Mapping[str, Any]) -> Answer:
         said = self._ask("POST", path, body={**body, "by": self._by})
-        return Answer(int(said["seq"]), bool(said["halted"]), str(said["message"]))
+        return Answer(int(said["seq"]), bool(said["halted"]), str(said["message"]), self.mode)
 
     def _ask(
         self,

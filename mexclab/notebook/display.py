@@ -19,6 +19,7 @@ import polars as pl
 from IPython import get_ipython
 
 from mexclab.domain.clock import DAY, span, written
+from mexclab.notebook.mode import LIVE, mode_words
 
 ROWS = 30  # shown of a table; the rest is in .frame
 MATCHES = 12  # shown of a search; the rest is in .table
@@ -175,9 +176,10 @@ def _formatted(value: Any, pattern: str | None) -> Any:
 
 def mode_html(mode: str, text: str) -> str:
     """A line with the desk's mode before it: real money must never look like paper."""
-    colour = {"live": "#b3261e", "demo": "#5f6b7a"}.get(mode, "#1a6b3c")
+    colour = {"live": "#b3261e", "paper": "#1a6b3c"}.get(mode, "#5f6b7a")
     badge = f"background:{colour};color:white;padding:1px 8px;border-radius:8px;font-weight:600"
-    return f'<p><span style="{badge}">{escape(mode.upper())}</span> {escape(text)}</p>'
+    frame = f' style="border-left:6px solid {colour};padding-left:8px"' if mode == LIVE else ""
+    return f'<p{frame}><span style="{badge}">{escape(mode_words(mode))}</span> {escape(text)}</p>'
 
 
 def _snapshot_html(value: Any) -> str:
@@ -189,6 +191,11 @@ def _snapshot_html(value: Any) -> str:
     rows = [(name, said(risk.get(name))) for name in ("equity", "pnl", "day_pnl", "at_risk")]
     counts = [(name, len(body[name])) for name in ("listings", "positions", "orders", "results")]
     return mode_html(value.mode, "; ".join(words)) + rows_html([*rows, *counts])
+
+
+def _answer_html(value: Any) -> str:
+    """What the desk did, with its mode before it."""
+    return mode_html(value.mode, f"{value.message}{' (halted)' if value.halted else ''}")
 
 
 def _health_html(value: Any) -> str:
@@ -216,4 +223,5 @@ _OWN = {
     ("mexclab.research.outcomes", "Outcomes"): _outcomes_html,
     ("mexclab.notebook.desk", "Snapshot"): _snapshot_html,
     ("mexclab.notebook.desk", "Health"): _health_html,
+    ("mexclab.notebook.desk", "Answer"): _answer_html,
 }

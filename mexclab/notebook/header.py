@@ -6,20 +6,23 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from mexclab.notebook.display import rows_html
+from mexclab.notebook.display import mode_html, rows_html
+from mexclab.notebook.mode import mode_words
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a result rests on, in (name, value) rows."""
+    """What a result rests on, in (name, value) rows; with the desk's mode, it stands above them."""
 
     rows: tuple[tuple[str, str], ...]
+    mode: str = ""
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name:<12} {value}" for name, value in self.rows)
+        rows = "\n".join(f"{name:<12} {value}" for name, value in self.rows)
+        return f"{mode_words(self.mode)}\n{rows}" if self.mode else rows
 
     def _repr_html_(self) -> str:
-        return rows_html(self.rows)
+        return (mode_html(self.mode, "") if self.mode else "") + rows_html(self.rows)
 
 
 def commit_rows() -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypedDict, Unpack
@@ -11,7 +11,7 @@ import polars as pl
 
 from mexclab import __version__
 from mexclab.config import Settings, load_settings
-from mexclab.domain.clock import HOUR, MILLISECOND, from_utc, utc, written
+from mexclab.domain.clock import DAY, HOUR, MILLISECOND, from_utc, utc, written
 from mexclab.domain.market import Symbol
 from mexclab.errors import ParameterError
 from mexclab.notebook import tables
@@ -19,8 +19,10 @@ from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name
 from mexclab.notebook.desk import DeskClient
 from mexclab.notebook.display import Table, mode_html, register, said
 from mexclab.notebook.header import Header, commit_rows
+from mexclab.notebook.portfolio import Portfolio, portfolio
 from mexclab.notebook.post_mortem import PostMortem, review
 from mexclab.notebook.record import daemon, listings_in, read
+from mexclab.notebook.risk import RiskLab
 from mexclab.research.controls import OutcomeOptions
 from mexclab.research.outcomes import Costs, Outcomes, outcomes
 from mexclab.research.scan import ActivityFloor
@@ -203,6 +205,35 @@ class Lab:
         first = bars.filter(pl.col("ts") >= utc(open_ns)).head(1).collect()
         return Decimal(str(first["close"][0])) if first.height else None
 
+    def portfolio(
+        self, at: Moment | None = None, prices: Mapping[SymbolLike, Decimal | str] | None = None
+    ) -> Portfolio:
+        """What is held, what it earned, for whom, and what bad hours would do to it.
+
+        The running desk is asked; without one the ledger is read, and prices are the lake's last closes.
+
+        Args:
+            at: an entry of the ledger by its number, or a moment (UTC); None: now.
+            prices: the price of each symbol that is held, to value it by instead.
+
+        Raises:
+            ParameterError: the ledger has no such entry, or that is no moment.
+            DeskError: the running desk says the same.
+        """
+        given = None
+        if prices is not None:
+            given = {Symbol.parse(name_of(name)): Decimal(str(price)) for name, price in prices.items()}
+        return portfolio(self.settings, at, given, self._last_closes)
+
+    def _last_closes(self, symbols: Sequence[Symbol], at_ns: int) -> dict[Symbol, Decimal]:
+        known = set() if self.simulated else set(self.symbols())
+        found: dict[Symbol, Decimal] = {}
+        for symbol in symbols:
+            if str(symbol) in known:
+                bars = self.lake.scan(str(symbol), at_ns - DAY, at_ns).tail(1).collect()
+                found |= {symbol: Decimal(str(bars["close"][0]))} if bars.height else {}
+        return found
+
     # -- the desk --------------------------------------------------------------------------------
 
     @property
@@ -213,6 +244,11 @@ class Lab:
             DaemonUnreachable: none runs on this data folder; the sentence says how to start one.
         """
         return DeskClient.discover(self.settings.data)
+
+    @property
+    def risk(self) -> RiskLab:
+        """The running desk's limits and what is used of them; ``lab.risk.review("BTCUSDT", budget=20)``."""
+        return RiskLab(lambda: self.desk)
 
     def preflight(self, symbol: str | None = None) -> PreflightReport:
         """Whether the venue would take an order of ours now, check by check; the running desk asks it."""
@@ -232,10 +268,11 @@ class Lab:
 
     def header(self, **parameters: Any) -> Header:
         """What a result rests on: version, commit, parameters, data range, and when."""
+        mode = self.mode
         rows = [("mexclab", __version__), *commit_rows(), ("data", self._data_range())]
-        rows += [("desk", self.mode), ("made", written(from_utc(datetime.now(UTC))))]
+        rows += [("desk", mode), ("made", written(from_utc(datetime.now(UTC))))]
         rows += [(name, said(value) if value != "" else "(empty)") for name, value in parameters.items()]
-        return Header(tuple(rows))
+        return Header(tuple(rows), mode)
 
     def _data_range(self) -> str:
         self._range = self._range or self._read_range()

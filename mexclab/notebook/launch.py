@@ -15,7 +15,8 @@ import httpx
 
 from mexclab.config import Settings
 from mexclab.errors import ConfigError, PortInUse
-from mexclab.notebook.serve import HOST, check_port, environment, lab_command, voila_command
+from mexclab.notebook.mode import banner
+from mexclab.notebook.serve import HOST, check_port, desk_mode, environment, lab_command, voila_command
 
 READY_S = 60.0
 STOP_S = 5.0
@@ -77,7 +78,9 @@ def run_dash(settings: Settings) -> None:
     Raises:
         PortInUse: something listens on the port of the settings.
     """
-    _foreground(voila_command(settings, settings.dash.port), settings, f"http://{HOST}:{settings.dash.port}/")
+    url = f"http://{HOST}:{settings.dash.port}/"
+    says = f"dashboards: {url} (Ctrl-C ends it)\n"
+    _foreground(voila_command(settings, settings.dash.port), settings, says)
 
 
 def run_lab(settings: Settings) -> None:
@@ -89,10 +92,10 @@ def run_lab(settings: Settings) -> None:
     _foreground(lab_command(settings, settings.dash.lab_port), settings, "")
 
 
-def _foreground(command: list[str], settings: Settings, url: str) -> None:
-    if url:
-        sys.stdout.write(f"dashboards: {url} (Ctrl-C ends it)\n")
-        sys.stdout.flush()
+def _foreground(command: list[str], settings: Settings, says: str) -> None:
+    mode, _ = desk_mode(settings.data)
+    sys.stdout.write(f"{banner(mode)}\n{says}")
+    sys.stdout.flush()
     with subprocess.Popen(
         command, env=environment(settings, os.environ), preexec_fn=_end_with_parent()
     ) as server:

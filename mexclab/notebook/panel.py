@@ -5,10 +5,11 @@ dashboard does nothing to the outside world. One message per frame crosses to th
 latest wins, and the next one waits for the view's acknowledgement (or one second). Commands
 travel the other way, each in a thread of its own, so a halt never queues behind a chart.
 
-Messages from the view: ``ready`` (symbol), ``ack``, ``beat``, ``symbol`` (symbol), ``command``
-(id, name, why, snipe_id). To the view: ``frame`` (frame, lag_ms, desk), ``books`` (orders, more, snipes,
-why), ``link`` (why, retry_ms), ``alive``, ``answer`` (id, ok, message, halted), ``fault`` (text). Times
-cross in milliseconds.
+Messages from the view: ``ready`` (symbol), ``ack``, ``beat``, ``symbol`` (symbol), ``view`` (view:
+``desk`` or ``portfolio``), ``command`` (id, name, why, snipe_id, protection_id). To the view: ``frame``
+(frame, lag_ms, desk), ``books`` (orders, more, snipes, why), ``portfolio`` (page, shares, curve, stress,
+balances, why; while that view is shown), ``link`` (why, retry_ms), ``alive``, ``answer`` (id, ok, message,
+halted), ``fault`` (text). Times cross in milliseconds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ import anywidget
 import traitlets
 
 from mexclab.errors import ConfigError, MexclabError
-from mexclab.notebook.address import address_in, data_folder
 from mexclab.notebook.desk import Answer, DeskClient, NotConnected, Snapshot
 
 STATIC = Path(__file__).parent / "static"
@@ -36,6 +36,8 @@ NEVER_SEEN_S = 180.0
 """A kernel under Voila whose page never showed up exits after this long (not a preheated one)."""
 ORDERS_SHOWN = 40
 """How many orders a view is told, open or over; the newest."""
+POINTS_SHOWN = 600
+"""How many points of the equity curve a view is told at most."""
 
 Send: TypeAlias = Callable[[dict[str, Any]], None]
 Message: TypeAlias = Mapping[str, Any]
@@ -50,6 +52,8 @@ class Pace:
         ack_s: how long a frame waits for the view's acknowledgement before the next one goes out.
         alive_s: how long the view hears nothing at most.
         books_s: between two looks at orders that are over; only when the ledger has grown.
+        portfolio_s: between two looks at the portfolio, while it is shown.
+        balances_s: between two questions to the venue for balances, likewise.
         away_s: without a heartbeat for this long nothing is sent, so nothing piles up for a dead tab.
         leave_s: without a heartbeat for this long a kernel under Voila ends: nobody else would end it.
     """
@@ -58,6 +62,8 @@ class Pace:
     ack_s: float = 1.0
     alive_s: float = 1.0
     books_s: float = 1.0
+    portfolio_s: float = 2.0
+    balances_s: float = 30.0
     away_s: float = 8.0
     leave_s: float = 30.0
 
@@ -119,6 +125,8 @@ class Relay:
         self._ack = asyncio.Event()
         self._beat_s = time.monotonic()
         self._told_seq: int | None = None  # the ledger's position at the last look at the books
+        self._view = "desk"
+        self._turned = asyncio.Event()  # another page is to be shown
 
     # -- from the view, on the kernel's thread ------------------------------------------------------
 
@@ -130,6 +138,8 @@ class Relay:
             threading.Thread(target=self._carry_out, args=(message,), daemon=True).start()
         elif kind == "ready":
             self._soon(self._show_symbol(symbol), self._running(symbol))
+        elif self._loop is not None and kind == "view":
+            self._soon(self._turn(str(message.get("view", "desk"))), self._loop)
         elif self._loop is not None and kind == "symbol":
             self._soon(self._show_symbol(symbol), self._loop)
         elif self._loop is not None and kind == "ack":
@@ -180,7 +190,11 @@ class Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._follow(), self._show(), self._keep_books(), self._watch()
+        return self._follow(), self._show(), self._keep_books(), self._keep_portfolio(), self._watch()
+
+    async def _turn(self, view: str) -> None:
+        self._view = view
+        self._turned.set()
 
     def _tell_fault(self, done: Any) -> None:
         """An exception in a task would vanish: show it on the page."""
@@ -225,6 +239,20 @@ class Relay:
             self._told_seq = seq
             self._send(await asyncio.to_thread(books, self._client))
 
+    async def _keep_portfolio(self) -> None:
+        """The portfolio takes a walk through the ledger: asked for only while somebody looks at it."""
+        pace, balances_s = self._pace, -self._pace.balances_s
+        while True:
+            await _within(pace.portfolio_s, self._turned)
+            self._turned.clear()
+            now_s = time.monotonic()
+            if self._view != "portfolio" or now_s - self._beat_s > pace.away_s:
+                continue
+            with_balances = now_s - balances_s >= pace.balances_s
+            if with_balances:
+                balances_s = now_s
+            self._send(await asyncio.to_thread(portfolio, self._client, with_balances=with_balances))
+
     async def _watch(self) -> None:
         while self._leave is not None:
             await asyncio.sleep(self._pace.leave_s / 30)
@@ -259,6 +287,25 @@ def books(client: DeskClient) -> dict[str, Any]:
     return {"kind": "books", **in_milliseconds(told), "why": ""}
 
 
+def portfolio(client: DeskClient, *, with_balances: bool) -> dict[str, Any]:
+    """The portfolio as the view takes it; what could not be read is left out, and why stands beside it."""
+    wanted: dict[str, Callable[[], dict[str, Any]]] = {
+        "page": client.portfolio.page,
+        "shares": client.portfolio.attribution,
+        "curve": partial(client.portfolio.curve, points=POINTS_SHOWN),
+        "stress": client.portfolio.stress,
+    }
+    if with_balances:
+        wanted["balances"] = client.portfolio.balances
+    told: dict[str, Any] = {"kind": "portfolio", "why": ""}
+    for name, ask in wanted.items():
+        try:
+            told[name] = in_milliseconds(ask())
+        except MexclabError as refused:
+            told["why"] = refused.message
+    return told
+
+
 def command(client: DeskClient, message: Message) -> dict[str, Any]:
     """Ask the daemon for what the view asked for: the sentence it answers, and whether it is halted.
 
@@ -273,6 +320,7 @@ def command(client: DeskClient, message: Message) -> dict[str, Any]:
         "sweep": partial(client.sweep, why),
         "arm": partial(client.arm, snipe_id),
         "disarm": partial(client.disarm, snipe_id),
+        "release": partial(client.risk.release, str(message.get("protection_id", "")), why),
     }
     name = str(message.get("name"))
     if name == "reconcile":
@@ -324,7 +372,7 @@ class DeskPanel(anywidget.AnyWidget):
 
     def __init__(self, symbol: str = "", data: Path | None = None) -> None:
         super().__init__(_esm=bundle("panel.js"), _css=bundle("panel.css"), symbol=symbol)
-        client = DeskClient(partial(address_in, data_folder() if data is None else Path(data)))
+        client = DeskClient.on(data)
         self._relay = Relay(client, self.send, leave_kernel if under_voila() else None)
         self._seen = threading.Event()
         self.on_msg(self._on_message)

@@ -174,7 +174,7 @@ def anatomy(shots: pl.DataFrame) -> go.Figure:
         shots: symbol, snipe_id, attempt, phase, since_open_ms, detail; a row per phase of an attempt.
     """
     if not shots.height:
-        return _nothing("No shot has left yet: nothing to take apart.")
+        return nothing("No shot has left yet: nothing to take apart.")
     figure = make_subplots(
         cols=2, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.38, 0.62],
         subplot_titles=("how it left", "around the opening"),
@@ -227,7 +227,7 @@ def _shot_dots(dots: pl.DataFrame, phase: str, look: tuple[str, str]) -> dict[st
     }
 
 
-def _nothing(sentence: str) -> go.Figure:
+def nothing(sentence: str) -> go.Figure:
     """A figure that says why it is empty."""
     figure = go.Figure()
     figure.add_annotation(text=sentence, showarrow=False, font={"size": 14, "color": GREY})

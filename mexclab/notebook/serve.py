@@ -20,7 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mexclab.errors import ConfigError, PortInUse
+from mexclab.errors import ConfigError, DaemonUnreachable, PortInUse
+from mexclab.notebook.address import address_in, data_folder
+from mexclab.notebook.mode import mode_words
 
 if TYPE_CHECKING:
     from mexclab.config import Settings
@@ -185,6 +187,19 @@ def pieces(places: Sequence[Path]) -> list[str]:
     return [file for file in files if (home / file).is_file()]
 
 
+def desk_mode(data: Path | None = None) -> tuple[str, str]:
+    """The mode of the desk that runs on the data folder, and the words for it; empty: none runs.
+
+    Args:
+        data: None: the one of the settings. Asked anew for each page, because a desk comes and goes.
+    """
+    try:
+        mode = address_in(data_folder() if data is None else data).mode
+    except (DaemonUnreachable, ConfigError):
+        mode = ""
+    return mode, mode_words(mode)
+
+
 def main(arguments: list[str]) -> None:
     """Become the server that ``arguments`` ask for."""
     # jsonschema imports this grammar (1.6-2.4 CPU seconds) for a format that no notebook uses;
@@ -200,7 +215,8 @@ def main(arguments: list[str]) -> None:
         from voila.paths import collect_static_paths
 
         found = [Path(place) for place in collect_static_paths(["voila", "nbconvert"], "mexclab", prune=True)]
-        config = Config({"VoilaConfiguration": {"resources": {"pieces": pieces(found)}}})
+        resources = {"pieces": pieces(found), "desk_mode": desk_mode}
+        config = Config({"VoilaConfiguration": {"resources": resources}})
         # Only under a name of this machine: a page of another site that was made to resolve to it is refused.
         here = {"allow_remote_access": False, "local_hostnames": ["localhost"]}
         Voila.launch_instance(argv=rest, tornado_settings=here, config=config)

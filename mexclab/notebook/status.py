@@ -8,6 +8,7 @@ from typing import Any
 
 from mexclab.domain.clock import span, written
 from mexclab.notebook.desk import Snapshot
+from mexclab.notebook.mode import before
 
 
 def sentences(shot: Snapshot) -> list[str]:
@@ -17,7 +18,7 @@ def sentences(shot: Snapshot) -> list[str]:
 
 def _lines(shot: Snapshot) -> Iterator[str]:
     body, risk = shot.body, shot.body["risk"]
-    yield f"{shot.mode.upper()} desk on the {body['venue']}, {written(shot.at_ns)}"
+    yield before(shot.mode, f"desk on the {body['venue']}, {written(shot.at_ns)}")
     halt = body["halt"]
     if halt:
         yield f"HALTED by {halt['by']} since {written(halt['at_ns'])}: {halt['why']}"
@@ -26,6 +27,7 @@ def _lines(shot: Snapshot) -> Iterator[str]:
     yield f"health: {words or 'every check passes'}"
     quote, profit, at_risk = risk["quote"], Decimal(risk["pnl"]), Decimal(risk["at_risk"])
     yield f"profit {profit:+.2f} {quote}, at risk {at_risk:.2f} {quote}"
+    yield from _risk(risk)
     for row in body["listings"]:
         if row["snipe_id"] and row["state"] in ("PLANNED", "PREFLIGHT", "ARMED", "FIRING"):
             opens = span(row["open_ns"] - shot.at_ns)
@@ -35,6 +37,22 @@ def _lines(shot: Snapshot) -> Iterator[str]:
         stop = f", stop {held['stop_price']}" if held.get("stop_price") else ""
         yield f"HELD      {held['symbol']} {held['quantity']} at {held['average_cost']}, profit {gain}{stop}"
     yield from _books(body)
+
+
+def _risk(risk: Mapping[str, Any]) -> Iterator[str]:
+    """What refuses entries now, other than a halt; nothing when nothing does."""
+    for row in risk.get("missing", ()):
+        yield f"MISSING   {row['limit']}: {row['why']}"
+    for row in risk.get("protections", ()):
+        yield f"PAUSED    {row['symbol'] or 'all'} {row['ends']} ({row['kind']}): {row['why']}"
+    for row in risk.get("monitors", ()):
+        if row["state"] == "tripped":
+            about = row["symbol"] or "the venue"
+            yield f"{row['state'].upper():<9} {row['monitor']} of {about}: {row['why']}"
+    for row in risk.get("limits", ()):
+        if row.get("broken"):
+            used = "unknown" if row["used"] is None else row["used"]
+            yield f"LIMIT     {row['name']}: {used} of {row['bound']} {row['unit']}".rstrip()
 
 
 def _books(body: Mapping[str, Any]) -> Iterator[str]:

@@ -42,8 +42,13 @@ class ManualClock:
     def now_ns(self) -> int:
         return self._now
 
+    def move_to(self, at_ns: int) -> None:
+        """Make it ``at_ns``, unless it is later already; nobody else gets a turn."""
+        if at_ns > self._now:
+            self._now = at_ns
+
     async def sleep_until(self, at_ns: int) -> None:
-        self._now = max(self._now, at_ns)
+        self.move_to(at_ns)
         await asyncio.sleep(0)
 
     def lateness_ns(self, at_ns: int) -> int:

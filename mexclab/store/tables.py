@@ -43,3 +43,14 @@ snapshot = sa.Table(
     sa.Column("state", sa.LargeBinary, nullable=False),  # the desk: JSON, compressed
     sa.Column("seal", sa.LargeBinary, nullable=False),  # SHA-256 over all of the above
 )
+
+# how far each sink of alerts has come; the alerts themselves are entries of the ledger
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("sink", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),  # everything up to here was delivered
+    sa.Column("attempts", sa.BigInteger, nullable=False),  # how often the next one was refused
+    sa.Column("again_ns", sa.BigInteger, nullable=False),  # when it is tried again, Unix time
+    sa.Column("why", sa.Text, nullable=False),
+)

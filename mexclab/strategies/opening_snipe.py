@@ -131,4 +131,5 @@ class OpeningSnipe:
             attempts=chosen.attempts,
             spacing_ns=chosen.attempt_spacing_ms * MILLISECOND,
             book_slippage=chosen.book_slippage,
+            strategy=self.name,
         )

@@ -7,23 +7,36 @@ leaves by ``record`` (durable, folded, told) and only then acts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mexclab.config import LimitSettings, OrderSettings
+from mexclab.config import (
+    HaltSettings,
+    LimitSettings,
+    LiveSettings,
+    MonitorSettings,
+    OrderSettings,
+    SizingSettings,
+)
 from mexclab.domain import events as e
-from mexclab.domain.clock import SECOND
+from mexclab.domain.clock import MINUTE, SECOND
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Book, Market, Symbol, Trade
 from mexclab.domain.order import Order, OrderState
-from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, TradeSeen
-from mexclab.domain.snipe import SnipeState
+from mexclab.domain.protection import ProtectionRule
+from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, SignalSeen, TradeSeen
+from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.ports import Bus, Clock, Exchange, Feed, Ledger, Strategy, Venue
-from mexclab.trading import entries, execution, exits, leaving, planning, shots, stopping
+from mexclab.trading import entries, execution, exits, leaving, planning, sagas, shots, stopping
+from mexclab.trading.calm import Calm
+from mexclab.trading.guard import Guard
+from mexclab.trading.history import History
+from mexclab.trading.monitors import Monitors
 from mexclab.trading.questions import CLOCK_POLL_NS, Questions
 from mexclab.trading.radar import Radar
+from mexclab.trading.windows import Highest
 
 _HOLDING = (SnipeState.ENTERED, SnipeState.EXITING)
 
@@ -51,6 +64,14 @@ class Rules:
     poll_ns: int = 30 * SECOND
     auto_arm: bool = False
     quote_asset: str = "USDT"
+    sizing: SizingSettings = field(default_factory=SizingSettings)
+    protections: tuple[ProtectionRule, ...] = ()
+    monitors: MonitorSettings = field(default_factory=MonitorSettings)
+    halt: HaltSettings = field(default_factory=HaltSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+    mode: str = "paper"
+    account: str = ""  # label of the account that trades
+    polls: bool = True  # False: nothing is asked by the clock alone; for a recording, whose news is whole
 
 
 class Engine:
@@ -68,19 +89,29 @@ class Engine:
         self.books: dict[Symbol, Book] = {}
         self.balances: Balances | None = None  # as of the last check
         self.clock_reading: ClockReading | None = None
+        self._ahead: Desk | None = None  # the desk as it was after the last record, to try the next one on
         self.seq = 0
         self.kept_seq = 0  # up to where a snapshot of the desk is kept
         self.gate = asyncio.Lock()
         # how often a halt was asked for; a resume that began before the last one does not undo it
         self.halts = 0
         self.halting = False  # set before the halt is durable: a shot that is about to leave sees it
+        self.early_halt: tuple[str, str] | None = None  # by whom and why, asked for before it recovered
         self._markets: dict[Symbol, Market] = {}
         self._first_seen: set[Symbol] = set()
+        self.watched: dict[Symbol, int] = {}  # what the feed tells of, and since when
         self.warned: set[tuple[str, str]] = set()  # (snipe id, trouble) that was alerted
+        self.unprotected: dict[str, int] = {}  # snipe id -> since when this process has seen it so
+        self.calm: dict[str, Calm] = {}  # positions about which there is nothing to do, by snipe
+        self._due: tuple[int, int] | None = None  # in a recording: as of which entry, and when
         self.shots: dict[str, int] = {}  # client id -> the instant it may leave
         self.stopping = False  # told to stop: nothing new is entered, and what is loaded stays here
         self.questions = Questions(self)
         self.compared_ns = 0  # when all open orders were last compared with the venue
+        self.lag = Highest[int](MINUTE)  # how long appends to the ledger took
+        self.monitors = Monitors(rules.monitors, rules.limits, lambda: self.clock_reading)
+        self.guard = Guard(self)
+        self.history = History(parts.clock.now_ns(), rules.limits.tail_horizon_min)
 
     @property
     def is_at_rest(self) -> bool:
@@ -98,13 +129,20 @@ class Engine:
         """
         if not happened:
             return
-        trial = self.desk.trial()
-        for event in happened:
-            trial.fold(event)  # what cannot be folded must not become durable: every restart would fail on it
+        ahead, self._ahead = self._ahead, None  # whatever goes wrong, the next one starts from the desk
+        if ahead is None or ahead.folded != self.desk.folded:
+            ahead = self.desk.trial()
+        # what cannot be folded must not become durable: every restart would fail on it
+        happened = sagas.told(self, happened, ahead)
+        begun_ns, ticks = self.parts.clock.now_ns(), time.perf_counter_ns()
         last = await self.parts.ledger.append(*happened)
+        # both clocks: the venue's stands still in stepped time, and may jump when it is measured anew
+        now = self.parts.clock.now_ns()
+        self.lag.put(now, min(now - begun_ns, time.perf_counter_ns() - ticks))
         for seq, event in enumerate(happened, start=last - len(happened) + 1):
             self.desk.fold(event)
             self.seq = seq
+        self._ahead = ahead
         for seq, event in enumerate(happened, start=last - len(happened) + 1):
             self.parts.bus.publish(seq, event)
 
@@ -112,6 +150,13 @@ class Engine:
 
     async def on(self, happenings: Sequence[Happening]) -> None:
         """Take news in, in the order in which it happened, and act on it."""
+        first = happenings[0] if len(happenings) == 1 else None
+        if isinstance(first, BookSeen) and not self.gate.locked():
+            # nearly always nothing is to be done; nobody can come between, because nothing is awaited
+            is_first = self._note(first.book)
+            if is_first or not self._is_quiet():
+                await self._attend(first.book, is_first)
+            return
         async with self.gate:
             touched: set[str] = set()
             for happening in happenings:
@@ -119,6 +164,8 @@ class Engine:
                     await self._see(happening.book)
                 elif isinstance(happening, TradeSeen):
                     await self._witness(happening.trade)
+                elif isinstance(happening, SignalSeen):
+                    await planning.propose(self, happening.signal)
                 else:
                     touched |= await self.book(execution.events_of(happening, self.desk))
             await self.act(touched)
@@ -154,6 +201,7 @@ class Engine:
                     e.AlertRaised(now, "critical", text, order.snipe_id),
                 )
             if isinstance(event, e.OrderLost):
+                self.monitors.failed(event.at_ns, f"{event.client_id}: {event.why}")
                 text = f"{event.client_id} is of unknown fate ({event.why}); its symbol is frozen"
                 await self.record(e.AlertRaised(event.at_ns, "critical", text, e.correlation(event)))
             if isinstance(event, e.OrderAccepted):
@@ -162,17 +210,54 @@ class Engine:
                     await self.cancel(order, "asked for before it was acknowledged")
         return {e.correlation(event) for event in news}
 
+    def watch(self, symbol: Symbol) -> None:
+        """Hear of this symbol's book and trades from now on."""
+        self.watched[symbol] = self.parts.clock.now_ns()
+        self.parts.feed.watch(symbol)
+
+    def unwatch(self, symbol: Symbol) -> None:
+        """Hear no more of it, and forget its book: an old price is no price."""
+        del self.watched[symbol]
+        self.books.pop(symbol, None)
+        self.parts.feed.unwatch(symbol)
+
+    async def _attend(self, book: Book, is_first: bool) -> None:
+        async with self.gate:
+            if is_first:
+                await self._tell_first(book)
+            await self.act(set())
+
+    def _is_quiet(self) -> bool:
+        """Whether it is known already that ``act`` would find nothing to do."""
+        if self.guard.is_due():
+            return False
+        snipes = self.desk.live_snipes()
+        return not snipes or all(each.state in _HOLDING and self._is_calm(each) for each in snipes)
+
     async def _see(self, book: Book) -> None:
-        self.books[book.symbol] = book
-        if book.symbol not in self._first_seen and book.mid is not None:
-            self._first_seen.add(book.symbol)
-            for snipe in list(self.desk.snipes.values()):
-                if snipe.plan.symbol == book.symbol and snipe.snipe_id not in self.desk.first_books:
-                    seen = e.FirstBookSeen(book.at_ns, snipe.snipe_id, book.symbol, book.bid, book.ask)
-                    await self.record(seen)
+        if self._note(book):
+            await self._tell_first(book)
+
+    def _note(self, book: Book) -> bool:
+        """Remember a book; whether it is the first one of its symbol."""
+        symbol = book.symbol
+        self.books[symbol] = book
+        self.monitors.see(book)
+        self.history.see(book)
+        if symbol in self._first_seen or book.mid is None:
+            return False
+        self._first_seen.add(symbol)
+        return True
+
+    async def _tell_first(self, book: Book) -> None:
+        for snipe in list(self.desk.snipes.values()):
+            if snipe.plan.symbol == book.symbol and snipe.snipe_id not in self.desk.first_books:
+                seen = e.FirstBookSeen(book.at_ns, snipe.snipe_id, book.symbol, book.bid, book.ask)
+                await self.record(seen)
 
     async def _witness(self, trade: Trade) -> None:
         """Write down the first public trade of each snipe's opening: what its price is held against."""
+        self.monitors.witness(trade)
         for snipe in self.desk.live_snipes():
             plan = snipe.plan
             is_first = plan.symbol == trade.symbol and snipe.snipe_id not in self.desk.first_trades
@@ -191,17 +276,30 @@ class Engine:
 
     def due_ns(self) -> int:
         """When ``on_time`` or a question is next due."""
-        now = self.parts.clock.now_ns()
+        now, known = self.parts.clock.now_ns(), self._due
+        if known is not None and known[0] == self.seq and now < known[1] and not self.shots:
+            return known[1]
         due = [*self.shots.values(), self.questions.due_ns(now)]
-        for snipe in self.desk.live_snipes():
+        snipes = self.desk.live_snipes()
+        for snipe in snipes:
             look = exits.due_ns if snipe.state in _HOLDING else entries.due_ns
             at = look(snipe, self.desk, now)
             if at is not None:
                 due.append(at)
+        watch = self.guard.due_ns()
+        if watch is not None:
+            due.append(watch)
+        # with nothing to ask it stays so until it comes or something is written, save for a position that
+        # is being sold, which is looked at ever again
+        is_sold = any(snipe.state is SnipeState.EXITING for snipe in snipes)
+        self._due = None if self.rules.polls or is_sold else (self.seq, min(due))
         return min(due)
 
     async def act(self, touched: set[str]) -> None:
         """Move every snipe that can move; late fills bring back the ones we had given up."""
+        seq = self.seq
+        if self.guard.is_due():
+            await self.guard.watch()
         for snipe_id in sorted(touched):
             snipe = self.desk.snipes.get(snipe_id)
             market = self.known_market(snipe.plan.symbol) if snipe is not None else None
@@ -209,7 +307,7 @@ class Engine:
                 now = self.parts.clock.now_ns()
                 why = "the venue reports a fill after we had given up"
                 await self.record(e.SnipeMoved(now, snipe_id, SnipeState.ENTERED, "late_fill", why))
-                self.parts.feed.watch(snipe.plan.symbol)
+                self.watch(snipe.plan.symbol)
         for snipe in self.desk.live_snipes():
             if snipe.snipe_id in touched:
                 await planning.give_way(self, snipe.snipe_id)
@@ -218,8 +316,18 @@ class Engine:
                 await shots.wait(self, snipe)
             elif snipe.state is SnipeState.FIRING:
                 await shots.fire(self, snipe)
-            if self.desk.snipes[snipe.snipe_id].state in _HOLDING:
+            if self.desk.snipes[snipe.snipe_id].state in _HOLDING and not self._is_calm(snipe):
                 await leaving.leave(self, snipe.snipe_id)
+        if self.seq != seq and self.guard.is_due():  # a result may have earned a pause
+            await self.guard.watch()
+
+    def _is_calm(self, snipe: Snipe) -> bool:
+        """Whether it is known already that there is nothing to do about a position."""
+        found, symbol = self.calm.get(snipe.snipe_id), snipe.plan.symbol
+        if found is None:
+            return False
+        now = self.parts.clock.now_ns()
+        return found.holds(self.seq, self._markets.get(symbol), self.books.get(symbol), now)
 
     async def market(self, symbol: Symbol, *, fresh: bool = False) -> Market | None:
         """The trading rules; asked anew when ``fresh``, because a listing's first ones may be placeholders.
@@ -230,7 +338,8 @@ class Engine:
         if fresh or symbol not in self._markets:
             try:
                 market = await self.parts.venue.market(symbol)
-            except VenueUnavailable:
+            except VenueUnavailable as error:
+                self.failed(error)
                 if symbol not in self._markets:
                     raise
                 market = None
@@ -266,6 +375,12 @@ class Engine:
 
     async def read_clock(self) -> None:
         self.questions.clock_ns = self.parts.clock.now_ns() + CLOCK_POLL_NS
-        # without an answer the old reading grows old, and the limits refuse entries when it is too old
-        with contextlib.suppress(VenueUnavailable):
+        try:
             self.clock_reading = await self.parts.venue.clock_reading()
+        except VenueUnavailable as error:
+            self.failed(error)  # the old reading grows old, and the limits refuse entries when it is too old
+
+    def failed(self, error: VenueUnavailable) -> None:
+        """An answer of the venue failed: the monitors count it."""
+        self.monitors.failed(self.parts.clock.now_ns(), error.message)
+        self.guard.hasten()

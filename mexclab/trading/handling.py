@@ -133,7 +133,7 @@ async def sweep(engine: Engine, by: str, why: str) -> str:
         found = remainders(engine.desk, engine.books, markets, now)
         selling = [each for each in found if each.sellable]
         for each in selling:
-            engine.parts.feed.watch(each.symbol)
+            engine.watch(each.symbol)
             await engine.record(
                 e.SnipeMoved(now, each.snipe_id, SnipeState.ENTERED, "sweep", why, by),
                 e.ExitDecided(now, each.snipe_id, "sweep", f"{by}: {why}"),

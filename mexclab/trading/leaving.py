@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from mexclab.domain import events as e
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import VenueUnavailable
-from mexclab.trading import exits
+from mexclab.trading import exits, sagas
+from mexclab.trading.calm import calm
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
 
 
 async def leave(engine: Engine, snipe_id: str) -> None:
+    engine.calm.pop(snipe_id, None)
+    await sagas.guard(engine, snipe_id)
     for _ in range(3):  # leaving leads to cancelling leads to selling: three steps at most in one go
         snipe = engine.desk.snipes[snipe_id]
         try:
@@ -23,7 +26,12 @@ async def leave(engine: Engine, snipe_id: str) -> None:
         if snipe.state.is_over or market is None:
             return
         now = engine.parts.clock.now_ns()
-        steps = exits.exit_steps(snipe, engine.desk, market, engine.books.get(market.symbol), now)
+        book = engine.books.get(market.symbol)
+        steps = exits.exit_steps(snipe, engine.desk, market, book, now)
+        bid = exits.fresh_bid(book, now)
+        found = calm(snipe, engine.desk, market, bid, engine.seq) if bid is not None and not steps else None
+        if found is not None:
+            engine.calm[snipe_id] = found
         if all(isinstance(s, exits.Warn) and (snipe_id, s.key) in engine.warned for s in steps):
             return  # nothing to do, or nothing that has not been said
         for step in steps:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from mexclab.domain import events as e
-from mexclab.domain.clock import SECOND, written
+from mexclab.domain.clock import MINUTE, SECOND, written
 from mexclab.domain.listing import Listing
+from mexclab.domain.market import Market
 from mexclab.domain.order import Order
-from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.domain.signal import Signal
+from mexclab.domain.snipe import Plan, Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
-from mexclab.trading import entries
+from mexclab.trading import entries, sizing
+from mexclab.trading.standing import Standing
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
 
+LET_GO_NS = 15 * MINUTE  # how long a symbol is listened to after its last snipe is over and all is sold
 WORD_POLL_NS = 3 * SECOND  # between two looks while a snipe waits for word of another opening
 
 
@@ -23,9 +28,12 @@ async def look(engine: Engine, now: int) -> None:
     """Ask the listing sources (outside the gate: a slow one must not hold up a halt), then act on them."""
     radar = engine.parts.radar
     seen = await radar.ask(now)
+    if isinstance(seen, VenueUnavailable):
+        engine.failed(seen)
     async with engine.gate:
         await engine.record(*await radar.take(seen, now, engine.desk))
         await _follow(engine)
+        _let_go(engine, now)
     await _plan(engine, now)
 
 
@@ -52,6 +60,21 @@ async def give_way(engine: Engine, snipe_id: str) -> None:
     elif not happened:
         return  # nothing waits: it is its last attempt that has bought
     await engine.record(*happened, e.SnipeMoved(now, snipe_id, SnipeState.ENTERED, "late_fill", why))
+
+
+def _let_go(engine: Engine, now: int) -> None:
+    """Listen no more to what is over: a desk that runs for weeks would hear of every listing there ever was.
+
+    Not at once, because the venue may still report a late fill, or list it again.
+    """
+    desk = engine.desk
+    busy = {snipe.plan.symbol for snipe in desk.live_snipes()}
+    busy |= {position.symbol for position in desk.portfolio.held}
+    busy |= {order.symbol for order in desk.open_orders()}
+    for symbol in busy & engine.watched.keys():
+        engine.watched[symbol] = now
+    for symbol in [each for each, since in engine.watched.items() if now - since > LET_GO_NS]:
+        engine.unwatch(symbol)
 
 
 async def _follow(engine: Engine) -> None:
@@ -146,7 +169,28 @@ async def _revive(engine: Engine, snipe: Snipe, listing: Listing, now: int) -> N
         text = f"{plan.symbol}: {why}; {ended}: arm it again"
         happened.append(e.AlertRaised(now, "warning", text, snipe.snipe_id))
     await engine.record(*happened)
-    engine.parts.feed.watch(plan.symbol)
+    engine.watch(plan.symbol)
+
+
+async def propose(engine: Engine, signal: Signal) -> None:
+    """Plan a signal that came as news, for whoever holds the gate; one that cannot be planned is declined.
+
+    The reference price is the ask of the last book. A symbol that a snipe is at work in takes no second one.
+    """
+    now = engine.parts.clock.now_ns()
+    if signal.signal_id in engine.desk.signals:
+        return
+    event: e.Event
+    try:
+        if any(snipe.plan.symbol == signal.symbol for snipe in engine.desk.live_snipes()):
+            raise DomainError(f"a snipe is at work in {signal.symbol}")
+        market, book = await engine.market(signal.symbol), engine.books.get(signal.symbol)
+        event = e.SnipePlanned(now, _made(engine, signal, (market, book.ask if book else None), now))
+    except (DomainError, VenueUnavailable) as error:
+        event = e.PlanDeclined(now, signal.signal_id, signal.symbol, error.message, error.message)
+    await engine.record(e.SignalRaised(now, signal), event)
+    if isinstance(event, e.SnipePlanned):
+        engine.watch(signal.symbol)
 
 
 async def _plan(engine: Engine, now: int) -> None:
@@ -162,13 +206,8 @@ async def _plan(engine: Engine, now: int) -> None:
         try:
             market = await engine.market(signal.symbol)
             reference = await engine.parts.venue.reference_price(signal.symbol)
-            if market is None or reference is None:
-                missing = "trading rules" if market is None else "reference price"
-                raise DomainError(f"the venue shows no {missing} yet, and a plan needs a price cap")
             at_opening = replace(signal, open_ns=openings[signal.symbol])
-            plan = strategy.plan(at_opening, market, reference)
-            entries.entry_order(plan, market, 1, now)
-            event = e.SnipePlanned(now, plan)
+            event = e.SnipePlanned(now, _made(engine, at_opening, (market, reference), now))
         except (DomainError, VenueUnavailable) as error:
             if engine.desk.declined.get(signal.signal_id) == error.message:
                 continue
@@ -179,4 +218,34 @@ async def _plan(engine: Engine, now: int) -> None:
             await engine.record(event)
         if isinstance(event, e.SnipePlanned):
             sniped.add(signal.symbol)
-            engine.parts.feed.watch(signal.symbol)
+            engine.watch(signal.symbol)
+
+
+def _made(engine: Engine, signal: Signal, shown: tuple[Market | None, Decimal | None], now: int) -> Plan:
+    """The strategy's plan; ``shown`` is what the venue shows: trading rules and reference price.
+
+    Raises:
+        DomainError: none can be made of it.
+    """
+    market, reference = shown
+    if market is None or reference is None:
+        missing = "trading rules" if market is None else "reference price"
+        raise DomainError(f"the venue shows no {missing} yet, and a plan needs a price cap")
+    plan = sized(engine, engine.strategy.plan(signal, market, reference), market)
+    entries.entry_order(plan, market, 1, now)
+    return plan
+
+
+def sized(engine: Engine, plan: Plan, market: Market) -> Plan:
+    """The plan with the size that the rules in force give it.
+
+    Raises:
+        DomainError: by the odds that were measured, nothing should be spent.
+    """
+    desk, rules = engine.desk, engine.rules
+    held = ((p.symbol, engine.books.get(p.symbol)) for p in desk.portfolio.held)
+    prices = {symbol: book.bid for symbol, book in held if book is not None and book.bid is not None}
+    standing = Standing.of(desk, prices)
+    equity = None if standing.unpriced else standing.equity
+    odds = sizing.odds_of(desk) if rules.sizing.method == "kelly" else sizing.Odds()
+    return sizing.sized(plan, rules.sizing, rules.limits, sizing.Purse(equity, odds, market.taker_fee))

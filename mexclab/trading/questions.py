@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mexclab.domain.clock import SECOND
+from mexclab.domain.clock import DAY, SECOND
 from mexclab.domain.market import Symbol
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import VenueUnavailable
-from mexclab.trading import entries, execution, planning, recovery, shots, truth
+from mexclab.trading import entries, execution, permits, planning, recovery, shots, truth
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
@@ -41,6 +40,9 @@ class Questions:
         self._asked_price: dict[Symbol, int] = {}
         self.clock_ns = self.settle_ns = self.look_ns = self._looked_ns = 0
         self.reconcile_ns: int | None = None  # none before the start's own comparison is done
+        # makes a preflight of the account and tells it to ``permits``; who knows the venue sets it
+        self.inspect: Callable[[], Awaitable[None]] | None = None
+        self._inspected_ns = 0
 
     def hasten(self, at_ns: int) -> None:
         """Look through the open orders by then."""
@@ -48,7 +50,10 @@ class Questions:
 
     def due_ns(self, now_ns: int) -> int:
         """When the next question is due that is not being asked already."""
-        return min((at for at, _ in self._all(now_ns)), default=now_ns + SECOND)  # all are being asked
+        if not self._engine.rules.polls and not self._engine.desk.live_snipes():
+            return now_ns + DAY  # there is nothing to ask about
+        later = now_ns + (SECOND if self._running else DAY)  # all are being asked, or there are none
+        return min((at for at, _ in self._all(now_ns)), default=later)
 
     def due(self, now_ns: int) -> list[Question]:
         """What is to be asked now. Whoever takes it asks it: it counts as being asked from here on."""
@@ -68,9 +73,10 @@ class Questions:
         engine = self._engine
         for snipe in engine.desk.live_snipes():
             stage = entries.next_stage(snipe, now_ns) if snipe.state.is_waiting else None
-            name = f"check {snipe.snipe_id}"
-            if stage is not None and name not in self._running:
+            if stage is not None and (name := f"check {snipe.snipe_id}") not in self._running:
                 yield stage[1], Question(name, partial(shots.check, engine, snipe.snipe_id, stage[0]))
+        if not engine.rules.polls:
+            return
         still_ns = entries.still_until_ns(engine.desk, now_ns)
         for at, name, ask in self._usual(now_ns):
             if name not in self._running:
@@ -81,6 +87,10 @@ class Questions:
         yield self.clock_ns, "clock", engine.read_clock
         if next(engine.desk.open_orders(), None) is not None:
             yield self.settle_ns, "settle", self._settle
+        if self.inspect is not None:
+            at = permits.due_ns(engine.desk, engine.rules, self._inspected_ns)
+            if at is not None:
+                yield at, "account", self._inspect
         if self.reconcile_ns is not None:
             yield self.reconcile_ns, "reconcile", self._reconcile
         yield min(self.look_ns, self._looked_ns + planning.pause_ns(engine)), "look", self._look
@@ -110,8 +120,16 @@ class Questions:
     async def _reconcile(self) -> None:
         engine = self._engine
         self.reconcile_ns = engine.parts.clock.now_ns() + engine.rules.orders.reconcile_s * SECOND
-        with contextlib.suppress(VenueUnavailable):  # compared again at the next turn; health shows the road
+        try:
             await recovery.reconcile(engine)
+        except VenueUnavailable as error:
+            engine.failed(error)  # compared again at the next turn; health shows the road
+
+    async def _inspect(self) -> None:
+        """Ask about the account anew, so that its preflight stays younger than live trading wants."""
+        self._inspected_ns = self._engine.parts.clock.now_ns()
+        if self.inspect is not None:
+            await self.inspect()
 
     async def _price(self, symbol: Symbol) -> None:
         """Ask for the price of something held whose stream has been silent."""
@@ -119,7 +137,8 @@ class Questions:
         self._asked_price[symbol] = engine.parts.clock.now_ns()
         try:
             book = await engine.parts.venue.book(symbol)
-        except VenueUnavailable:
+        except VenueUnavailable as error:
+            engine.failed(error)
             return
         if book is not None:
             await engine.see(book)

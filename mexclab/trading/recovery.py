@@ -16,7 +16,7 @@ from mexclab.domain.market import Symbol
 from mexclab.domain.order import Fill, Order, OrderState
 from mexclab.domain.reports import VenueOrder
 from mexclab.errors import VenueUnavailable
-from mexclab.trading import truth, tuning
+from mexclab.trading import safety, sagas, truth, tuning
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
@@ -51,21 +51,29 @@ async def start(engine: Engine, identity: Identity) -> e.Reconciled:
         engine.desk.fold(event)
         engine.seq = seq
     keep_snapshot(engine, SNAPSHOT_EVENTS)
-    engine.halting = engine.desk.halt is not None
+    engine.halting = engine.halting or engine.desk.halt is not None
     engine.parts.radar.recover()
     exchange.recall(_recent(engine)[::-1])
     engine.clock_reading = await _insist(engine, engine.parts.venue.clock_reading)
     engine.balances = await _insist(engine, exchange.balances)
+    for position in engine.desk.portfolio.held:
+        engine.watch(position.symbol)  # what is held has a worth, whether a snipe looks after it or not
     for snipe in engine.desk.live_snipes():
-        engine.parts.feed.watch(snipe.plan.symbol)
+        engine.watch(snipe.plan.symbol)
         await _insist(engine, partial(engine.market, snipe.plan.symbol))
     async with engine.gate:
         now = engine.parts.clock.now_ns()
         quote = engine.balances.get(engine.rules.quote_asset)
         opening = quote.total if quote else Decimal(0)
         await engine.record(e.DaemonStarted(now, identity.mode, identity.venue, identity.version, opening))
+        await engine.record(*sagas.adopted(engine.desk, now))
+        if engine.early_halt is not None:
+            await engine.record(e.Halted(now, *engine.early_halt))
         await tuning.restore(engine)
     report = await _compare(engine, settled_ns=now)
+    if engine.early_halt is not None:
+        async with engine.gate:
+            await safety.cancel_entries(engine)
     engine.questions.reconcile_ns = now + engine.rules.orders.reconcile_s * SECOND
     return report
 

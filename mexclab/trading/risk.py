@@ -1,48 +1,37 @@
-"""Risk: one pure function in the only order path. It returns every broken limit, not just the first."""
+"""Risk: one pure function in the only order path. It returns every broken limit, not just the first.
+
+``review`` judges an entry. ``what_if`` tells of every limit how far a plan would use it up, and ``usage`` how
+far it is used up now; all three read the same lines, so they never disagree.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice, takewhile
+from itertools import takewhile
 
 from mexclab.config import LimitSettings
 from mexclab.domain.clock import MILLISECOND, SECOND, span, written
 from mexclab.domain.desk import Desk
 from mexclab.domain.events import Breach
-from mexclab.domain.market import Book
-from mexclab.domain.order import Order
+from mexclab.domain.monitor import MonitorState
 from mexclab.domain.portfolio import ZERO
 from mexclab.domain.reports import ClockReading
 from mexclab.domain.snipe import Plan, SnipeState
-from mexclab.ports import Prices
 from mexclab.trading.entries import was_told_to_wait
+from mexclab.trading.facts import Case, Facts, Figure, Intent, Line
+from mexclab.trading.history import as_money
+from mexclab.trading.limits_portfolio import losses, together
+from mexclab.trading.standing import Standing
 
+__all__ = [
+    "Assessment", "Facts", "Intent", "LimitUse", "Standing", "Verdict", "clock_breaches", "review", "usage",
+    "what_if",
+]  # fmt: skip
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of the world at the moment of the decision; None is "not known", and fails closed."""
-
-    now_ns: int
-    clock: ClockReading | None
-    free_quote: Decimal | None
-    book: Book | None  # of the symbol in question; None before it trades
-    prices: Prices  # of everything held
-    taker_fee: Decimal = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """An entry that the strategy wants, with the plan it belongs to."""
-
-    order: Order
-    plan: Plan
-
-    @property
-    def value(self) -> Decimal:
-        """The most quote that it can spend, before fees."""
-        return self.order.quantity * self.order.price
+_NS = {"s": SECOND, "ms": MILLISECOND}
+_BUSY = (SnipeState.ENTERED, SnipeState.EXITING, SnipeState.FIRING)  # most are the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +52,46 @@ class Verdict:
         return "; ".join(breach.why for breach in self.breaches)
 
 
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """How far one limit is used up.
+
+    Attributes:
+        name: as in a breach.
+        used: what it measures now; None: not known.
+        after: the same with the entry made; equal to ``used`` where no entry is looked at.
+        bound: None: it has none, or the bound is not known. What must not be at all has 0.
+        unit: the quote asset ("quote" where no entry is looked at), ``fraction``, ``s``, ``ms``, ``price``,
+            or what is counted: ``orders``, ``snipes``, ``symbols``, ``causes``.
+        broken: whether it refuses the entry; where no entry is looked at, any entry in any symbol.
+        why: a sentence when it is broken or a cause is counted, or an empty text.
+    """
+
+    name: str
+    used: Decimal | None
+    after: Decimal | None
+    bound: Decimal | None
+    unit: str
+    broken: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What would be said of a plan's first entry at its price cap, and how far each limit would be used."""
+
+    plan: Plan
+    limits: tuple[LimitUse, ...]
+
+    @property
+    def cleared(self) -> bool:
+        return not any(limit.broken for limit in self.limits)
+
+    @property
+    def broken(self) -> tuple[LimitUse, ...]:
+        return tuple(limit for limit in self.limits if limit.broken)
+
+
 def review(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Verdict:
     """Judge one entry. Exits and cancels never come here: no limit may keep money in.
 
@@ -72,58 +101,128 @@ def review(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> V
         limits: the bounds in force.
         facts: the world now; what is not known counts as broken.
     """
-    checks = (_halt, _target, _price, _size, _losses, _facts)
-    return Verdict(tuple(b for check in checks for b in check(intent, desk, limits, facts)))
+    standing = Standing.of(desk, facts.prices, facts.written_off)
+    case = Case(desk, limits, facts, standing, intent.plan, intent.value, intent.order.price)
+    return Verdict(tuple([Breach(line[0], *line[5]()) for line in _lines(case) if line[4]]))
 
 
-def _halt(_intent: Intent, desk: Desk, _limits: LimitSettings, _facts: Facts) -> Iterator[Breach]:
-    if desk.halt is not None:
-        why = f"halted by {desk.halt.by} since {written(desk.halt.at_ns)}: {desk.halt.why}"
-        yield Breach("halted", "halted", "not halted", why)
+def what_if(plan: Plan, desk: Desk, limits: LimitSettings, facts: Facts) -> Assessment:
+    """Every limit before and after an entry that spends the plan's whole budget at its cap. Nothing moves."""
+    standing = Standing.of(desk, facts.prices, facts.written_off)
+    without = Case(desk, limits, facts, standing, plan, ZERO, plan.price_cap)
+    entered = Case(desk, limits, facts, standing, plan, plan.budget_quote, plan.price_cap)
+    pairs = zip(_lines(without), _lines(entered), strict=True)
+    return Assessment(plan, tuple(_use(before, after) for before, after in pairs))
 
 
-def _target(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
-    plan = intent.plan
-    if plan.probability < limits.minimum_probability:
-        why = f"the signal's probability {plan.probability} is below {limits.minimum_probability}"
-        yield Breach("minimum_probability", str(plan.probability), str(limits.minimum_probability), why)
-    if desk.frozen(plan.symbol):
-        why = f"an order in {plan.symbol} has an unknown fate; the symbol is frozen until the venue tells"
-        yield Breach("unknown_order", "unknown", "known", why)
-    cool_ns = int(limits.symbol_cooldown_s * SECOND)
-    recent = takewhile(lambda r: facts.now_ns < r.closed_ns + cool_ns, desk.recent_results())
-    last_ns = next((r.closed_ns for r in recent if r.symbol == plan.symbol), None)
-    if last_ns is not None:
-        ago = span(facts.now_ns - last_ns)
-        why = f"{plan.symbol} was traded {ago} ago; the cool-down is {span(cool_ns)}"
-        yield Breach("symbol_cooldown", ago, span(cool_ns), why)
-    busy = (SnipeState.FIRING, SnipeState.ENTERED, SnipeState.EXITING)
-    running = [s for s in desk.live_snipes() if s.state in busy and s.snipe_id != plan.snipe_id]
-    if len(running) >= limits.open_snipes:
-        why = f"{len(running)} snipes are open and the limit is {limits.open_snipes}"
-        yield Breach("open_snipes", str(len(running)), str(limits.open_snipes), why)
+def usage(desk: Desk, limits: LimitSettings, facts: Facts) -> tuple[LimitUse, ...]:
+    """How far each limit is used up now that does not belong to one entry alone."""
+    case = Case(desk, limits, facts, Standing.of(desk, facts.prices, facts.written_off))
+    return tuple(_use(line, line) for line in _lines(case))
 
 
-def _price(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
-    plan, order, book = intent.plan, intent.order, facts.book
-    if order.price > plan.price_cap:
-        why = f"the order's price {order.price} is above the cap {plan.price_cap}"
-        yield Breach("price_collar", str(order.price), str(plan.price_cap), why)
-    stale_ns = int(limits.stale_price_s * SECOND)
+def _use(before: Line, after: Line) -> LimitUse:
+    name, found, bound, unit, broken, say = after
+    why = say()[2] if broken or (bound == 0 and found) else ""
+    used = _exact(before[1], unit)
+    return LimitUse(name, used, _exact(found, unit), _exact(bound, unit), unit, broken, why)
+
+
+def _exact(figure: Figure, unit: str) -> Decimal | None:
+    """The figure in its unit; what is no exact number to a millionth."""
+    if figure is None or isinstance(figure, float):
+        return None if figure is None else as_money(figure)
+    exact = Decimal(figure) / _NS[unit] if unit in _NS else Decimal(figure)
+    return round(exact, 6) if unit == "fraction" else exact
+
+
+def _lines(case: Case) -> Iterator[Line]:
+    """Every limit, the ones that say most first; the first that is broken names a verdict."""
+    yield from _halt(case)
+    yield from _target(case)
+    if case.plan is not None:
+        yield from _price(case, case.plan)
+    yield from _size(case)
+    yield from losses(case)
+    yield from together(case)
+    yield from clock_lines(case.facts.clock, case.limits, case.facts.now_ns)
+    yield from _monitors(case)
+    for breach in case.facts.missing:
+        yield _cause(breach.limit, breach.value, breach.bound, breach.why)
+
+
+def _cause(name: str, value: str, bound: str, why: str, there: bool = True) -> Line:
+    """A limit that counts what must not be."""
+    return (name, int(there), 0, "causes", there, lambda: (value, bound, why))
+
+
+def _halt(case: Case) -> Iterator[Line]:
+    halt = case.desk.halt
+    why = "" if halt is None else f"halted by {halt.by} since {written(halt.at_ns)}: {halt.why}"
+    yield _cause("halted", "halted", "not halted", why, halt is not None)
+
+
+def _target(case: Case) -> Iterator[Line]:
+    desk, plan, limits, now_ns = case.desk, case.plan, case.limits, case.facts.now_ns
+    symbol = plan.symbol if plan is not None else None
+    if plan is not None:
+        odds, least = plan.probability, limits.minimum_probability
+        yield (
+            "minimum_probability", odds, least, "fraction", odds < least,
+            lambda: (str(odds), str(least), f"the signal's probability {odds} is below {least}"),
+        )  # fmt: skip
+    strange = [each for each in (*case.standing.unknown, *desk.disputed) if symbol in (None, each)]
+    yield (
+        "unknown_order", len(strange), 0, "orders", bool(strange) and plan is not None,
+        lambda: ("unknown", "known",
+                 f"an order in {', '.join(sorted({str(each) for each in strange}))} has an unknown fate; the "
+                 "symbol is frozen until the venue tells"),
+    )  # fmt: skip
+    for each in desk.protections_of(symbol, now_ns) if desk.protections else ():
+        text = f"{each.why}; entries in {each.symbol or 'all symbols'} pause {each.ends}"
+        refuses = plan is not None or each.symbol is None
+        name, said = f"protection_{each.kind}", (each.value, each.bound, text)
+        yield name, 1, 0, "causes", refuses, lambda said=said: said  # type: ignore[misc]
+    yield _open_snipes(case)
+
+
+def _open_snipes(case: Case) -> Line:
+    desk, bound, more = case.desk, case.limits.open_snipes, 1 if case.value else 0
+    running = len([snipe for snipe in desk.live_snipes() if snipe.state in _BUSY])
+    own = desk.snipes.get(case.plan.snipe_id) if case.plan is not None else None
+    running -= own is not None and own.state in _BUSY
+    return (
+        "open_snipes", running + more, bound, "snipes", running + more > bound,
+        lambda: (str(running), str(bound), f"{running} snipes are open and the limit is {bound}"),
+    )  # fmt: skip
+
+
+def _price(case: Case, plan: Plan) -> Iterator[Line]:
+    facts, price, book, cap = case.facts, case.price, case.facts.book, plan.price_cap
+    yield (
+        "price_collar", price, cap, "price", price is not None and price > cap,
+        lambda: (str(price), str(cap), f"the order's price {price} is above the cap {cap}"),
+    )  # fmt: skip
+    stale_ns = int(case.limits.stale_price_s * SECOND)
     # what is quoted before the opening is no price: the cap alone protects; soon after there must be one,
     # unless the venue itself says that nothing trades yet
     seen = book if book is not None and book.at_ns >= plan.not_before_ns else None
     age_ns = facts.now_ns - (plan.not_before_ns if seen is None else seen.at_ns)
     is_priced = seen is not None and bool(seen.bids or seen.asks)
-    if age_ns > stale_ns and (is_priced or not _is_shut(plan, desk)):
-        age = span(age_ns)
-        why = f"the book of {plan.symbol} is {age} old; at most {span(stale_ns)} is allowed"
+    broken = age_ns > stale_ns and (is_priced or not _is_shut(plan, case.desk))
+
+    def say() -> tuple[str, str, str]:
+        age, bound = span(age_ns), span(stale_ns)
         if seen is None:
-            why = f"no price of {plan.symbol} has been seen {age} after the opening"
-        yield Breach("stale_price", "none" if seen is None else age, span(stale_ns), why)
-    if book is not None and book.ask is not None and book.ask > plan.price_cap:
-        why = f"the best ask {book.ask} is above the cap {plan.price_cap}"
-        yield Breach("price_above_cap", str(book.ask), str(plan.price_cap), why)
+            return "none", bound, f"no price of {plan.symbol} has been seen {age} after the opening"
+        return age, bound, f"the book of {plan.symbol} is {age} old; at most {bound} is allowed"
+
+    yield ("stale_price", max(age_ns, 0), stale_ns, "s", broken, say)
+    ask = book.ask if book is not None else None
+    yield (
+        "price_above_cap", ask, cap, "price", ask is not None and ask > cap,
+        lambda: (str(ask), str(cap), f"the best ask {ask} is above the cap {cap}"),
+    )  # fmt: skip
 
 
 def _is_shut(plan: Plan, desk: Desk) -> bool:
@@ -131,74 +230,79 @@ def _is_shut(plan: Plan, desk: Desk) -> bool:
     return plan.snipe_id not in desk.first_trades and was_told_to_wait(plan, desk)
 
 
-def _size(intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
-    symbol, value = intent.order.symbol, intent.value
-    bounds = (
-        ("per_order_quote", value, limits.per_order_quote, "the order is worth"),
-        ("per_symbol_quote", desk.committed(symbol) + value, limits.per_symbol_quote, f"{symbol} would hold"),
-        (
-            "total_exposure_quote",
-            desk.committed() + value,
-            limits.total_exposure_quote,
-            "all positions would hold",
-        ),
+def _monitors(case: Case) -> Iterator[Line]:
+    symbol = case.plan.symbol if case.plan is not None else None
+    for reading in case.facts.monitors:
+        if symbol is None or reading.symbol is None or reading.symbol == symbol:
+            tripped = reading.state == MonitorState.TRIPPED
+            refuses = tripped and (symbol is not None or reading.symbol is None)
+            name = f"monitor_{reading.monitor}"
+            said = (reading.value, reading.bound, reading.why)
+            yield name, int(tripped), 0, "causes", refuses, lambda said=said: said  # type: ignore[misc]
+
+
+def _size(case: Case) -> Iterator[Line]:
+    facts, limits, standing, value = case.facts, case.limits, case.standing, case.value
+    if case.plan is not None:
+        symbol, quote = case.plan.symbol, case.plan.symbol.quote
+        yield _bounded("per_order_quote", value, limits.per_order_quote, quote, "the order is worth")
+        here, words = standing.committed_in(symbol) + value, f"{symbol} would hold"
+    else:
+        quote, words = "quote", "one symbol would hold"
+        here = max((standing.committed_in(each) for each in standing.symbols), default=ZERO)
+    yield _bounded("per_symbol_quote", here, limits.per_symbol_quote, quote, words)
+    total = standing.committed + value
+    yield _bounded(
+        "total_exposure_quote", total, limits.total_exposure_quote, quote, "all positions would hold"
     )
-    for name, found, bound, words in bounds:
-        if found > bound:
-            yield Breach(
-                name, str(found), str(bound), f"{words} {found} {symbol.quote}; the limit is {bound}"
-            )
-    if facts.free_quote is None:
-        yield Breach("balance_unknown", "unknown", "known", "the account's balance is not known")
-    elif value * (1 + facts.taker_fee) > facts.free_quote:
-        why = f"{value} {symbol.quote} and fees are more than the {facts.free_quote} that are free"
-        yield Breach("insufficient_balance", str(value), str(facts.free_quote), why)
+    free = facts.free_quote
+    why = "the account's balance is not known"
+    yield _cause("balance_unknown", "unknown", "known", why, free is None)
+    if free is not None:
+        needed = value * (1 + facts.taker_fee)
+        yield (
+            "insufficient_balance", needed, free, quote, needed > free,
+            lambda: (str(value), str(free),
+                     f"{value} {quote} and fees are more than the {free} that are free"),
+        )  # fmt: skip
     second_ago = facts.now_ns - SECOND
-    fresh = takewhile(lambda order: order.decided_ns > second_ago, desk.recent_orders())
+    fresh = takewhile(lambda order: order.decided_ns > second_ago, case.desk.recent_orders())
     sent = sum(1 for order in fresh if order.sent_ns is not None)
-    if sent >= limits.orders_per_s:
-        why = f"{sent} orders were sent in the last second; the limit is {limits.orders_per_s}"
-        yield Breach("orders_per_s", str(sent), str(limits.orders_per_s), why)
+    most, more = limits.orders_per_s, 1 if value else 0
+    yield (
+        "orders_per_s", sent + more, most, "orders", sent + more > most,
+        lambda: (str(sent), str(most), f"{sent} orders were sent in the last second; the limit is {most}"),
+    )  # fmt: skip
 
 
-def _losses(_intent: Intent, desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
-    portfolio = desk.portfolio
-    # what nobody can price counts as worth nothing: a coin that was taken off must not bar entries for ever
-    worthless = {p.symbol: ZERO for p in portfolio.held if p.symbol not in facts.prices}
-    unrealised = portfolio.unrealised({**facts.prices, **worthless}) or ZERO
-    without = f", {', '.join(map(str, worthless))} counted as worth nothing" if worthless else ""
-    today = portfolio.realised_on(facts.now_ns) + min(unrealised, ZERO)
-    if today <= -limits.day_loss_quote:
-        why = f"today's loss is {-today}{without}; the limit is {limits.day_loss_quote}"
-        yield Breach("day_loss_quote", str(-today), str(limits.day_loss_quote), why)
-    peak = portfolio.peak_equity or portfolio.opening_balance
-    fall = peak - (portfolio.opening_balance + portfolio.realised + unrealised)
-    if peak > 0 and fall / peak >= limits.drawdown:
-        why = f"equity is {fall / peak:.1%} below its peak{without}; the limit is {limits.drawdown:.1%}"
-        yield Breach("drawdown", f"{fall / peak:.4f}", str(limits.drawdown), why)
-    streak = list(islice(desk.recent_results(), limits.loss_streak))
-    pause_ns = int(limits.loss_streak_pause_s * SECOND)
-    lost = len(streak) == limits.loss_streak and all(result.profit < 0 for result in streak)
-    if lost and facts.now_ns < streak[0].closed_ns + pause_ns:
-        until = written(streak[0].closed_ns + pause_ns)
-        why = f"the last {limits.loss_streak} snipes lost; entries pause until {until}"
-        yield Breach("loss_streak", str(limits.loss_streak), str(limits.loss_streak), why)
-
-
-def _facts(_intent: Intent, _desk: Desk, limits: LimitSettings, facts: Facts) -> Iterator[Breach]:
-    yield from clock_breaches(facts.clock, limits, facts.now_ns)
+def _bounded(name: str, found: Decimal, bound: Decimal, quote: str, words: str) -> Line:
+    return (
+        name, found, bound, quote, found > bound,
+        lambda: (str(found), str(bound), f"{words} {found} {quote}; the limit is {bound}"),
+    )  # fmt: skip
 
 
 def clock_breaches(clock: ClockReading | None, limits: LimitSettings, now_ns: int) -> Iterator[Breach]:
     """What is wrong with the venue's clock as we know it; the health report asks the same."""
+    return (Breach(line[0], *line[5]()) for line in clock_lines(clock, limits, now_ns) if line[4])
+
+
+def clock_lines(clock: ClockReading | None, limits: LimitSettings, now_ns: int) -> Iterator[Line]:
+    """The limits on the venue's clock."""
+    why = "the venue's clock has not been measured"
+    yield _cause("clock_unknown", "unknown", "known", why, clock is None)
     if clock is None:
-        yield Breach("clock_unknown", "unknown", "known", "the venue's clock has not been measured")
         return
-    age = now_ns - clock.measured_ns
-    if age > limits.clock_age_s * SECOND:
-        why = f"the venue's clock was measured {span(age)} ago; at most {limits.clock_age_s} s are allowed"
-        yield Breach("clock_age_s", span(age), f"{limits.clock_age_s} s", why)
-    offset = abs(clock.offset_ns) + clock.error_ns
-    if offset > limits.clock_offset_ms * MILLISECOND:
-        why = f"our clock may be {span(offset)} off; at most {limits.clock_offset_ms} ms are allowed"
-        yield Breach("clock_offset_ms", span(offset), f"{limits.clock_offset_ms} ms", why)
+    age, most_s = now_ns - clock.measured_ns, limits.clock_age_s
+    yield (
+        "clock_age_s", age, most_s * SECOND, "s", age > most_s * SECOND,
+        lambda: (span(age), f"{most_s} s",
+                 f"the venue's clock was measured {span(age)} ago; at most {most_s} s are allowed"),
+    )  # fmt: skip
+    offset, most_ms = abs(clock.offset_ns) + clock.error_ns, limits.clock_offset_ms
+    yield (
+        "clock_offset_ms", offset, most_ms * MILLISECOND, "ms",
+        offset > most_ms * MILLISECOND,
+        lambda: (span(offset), f"{most_ms} ms",
+                 f"our clock may be {span(offset)} off; at most {most_ms} ms are allowed"),
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from mexclab.domain import events as e
 from mexclab.domain.market import Side
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, RiskRefused, VenueError
+from mexclab.trading import permits
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
@@ -25,31 +26,47 @@ async def halt(engine: Engine, by: str, why: str) -> str:
     engine.halting = True  # before the gate: a shot that is being released sees it
     engine.halts += 1
     async with engine.gate:
-        now = engine.parts.clock.now_ns()
-        already = engine.desk.halt is not None
-        await engine.record(e.Halted(now, by, why))
-        dropped = cancelled = failed = 0
-        buys = [
-            order for order in engine.desk.open_orders() if order.side is Side.BUY and order.state.is_open
-        ]
-        for order in buys:
-            if engine.drop_shot(order.client_id):
-                reason = "halted before it left"
-                await engine.record(
-                    e.OrderCanceled(now, order.client_id, reason),
-                    e.SnipeMoved(now, order.snipe_id, SnipeState.ABORTED, "halted", reason),
-                )
-                dropped += 1
-                continue
-            try:
-                await engine.cancel(order, "halted")
-                cancelled += 1
-            except VenueError as error:
-                failed += 1
-                text = f"halt could not cancel {order.client_id}: {error.message}"
-                await engine.record(e.AlertRaised(now, "critical", text, order.snipe_id))
-    words = "already halted" if already else "halted"
-    return f"{words}: {dropped} shots dropped, {cancelled} cancels sent, {failed} cancels failed; exits go on"
+        return await halt_inside(engine, by, why)
+
+
+def halt_early(engine: Engine, by: str, why: str) -> None:
+    """Halt a desk that has not recovered yet; ``recovery.start`` writes it down before it decides anything."""
+    engine.halting = True
+    engine.halts += 1
+    engine.early_halt = engine.early_halt or (by, why)
+
+
+async def halt_inside(engine: Engine, by: str, why: str) -> str:
+    """The same for whoever holds the gate already, such as a trigger."""
+    engine.halting = True
+    already = engine.desk.halt is not None
+    await engine.record(e.Halted(engine.parts.clock.now_ns(), by, why))
+    done = await cancel_entries(engine)
+    return f"{'already halted' if already else 'halted'}: {done}; exits go on"
+
+
+async def cancel_entries(engine: Engine) -> str:
+    """Take every entry back that may still buy; what was done, in words. For whoever holds the gate."""
+    now = engine.parts.clock.now_ns()
+    dropped = cancelled = failed = 0
+    buys = [order for order in engine.desk.open_orders() if order.side is Side.BUY and order.state.is_open]
+    for order in buys:
+        if engine.drop_shot(order.client_id):
+            reason = "halted before it left"
+            await engine.record(
+                e.OrderCanceled(now, order.client_id, reason),
+                e.SnipeMoved(now, order.snipe_id, SnipeState.ABORTED, "halted", reason),
+            )
+            dropped += 1
+            continue
+        try:
+            await engine.cancel(order, "halted")
+            cancelled += 1
+        except VenueError as error:
+            failed += 1
+            text = f"halt could not cancel {order.client_id}: {error.message}"
+            await engine.record(e.AlertRaised(now, "critical", text, order.snipe_id))
+    return f"{dropped} shots dropped, {cancelled} cancels sent, {failed} cancels failed"
 
 
 async def resume(engine: Engine, by: str, why: str) -> str:
@@ -64,8 +81,7 @@ async def resume(engine: Engine, by: str, why: str) -> str:
             engine.halting = engine.halts != halts  # a halt that could not be written ends here
             return "not halted; nothing changed"
         reasons = [f"order {order.client_id} has an unknown fate" for order in engine.desk.unknown_orders()]
-        if engine.clock_reading is None:
-            reasons.append("the venue's clock has not been measured")
+        reasons += engine.guard.objections()
         if not why.strip():
             reasons.append("a reason is required")
         if reasons:
@@ -80,13 +96,18 @@ async def arm(engine: Engine, snipe_id: str, by: str) -> str:
 
     Raises:
         DomainError: there is no such snipe, or it is past arming.
-        RiskRefused: the desk is halted.
+        RiskRefused: the desk is halted, or a permit of live trading is missing; each one is named.
     """
     async with engine.gate:
         snipe = _waiting(engine, snipe_id, "armed")
-        if engine.desk.halt is not None:
-            raise RiskRefused(f"cannot arm {snipe_id}: the desk is halted; resume it first")
         now = engine.parts.clock.now_ns()
+        lacking = permits.missing(engine.desk, engine.rules, now)
+        reasons = ["the desk is halted; resume it first"] if engine.desk.halt is not None else []
+        reasons += [breach.why for breach in lacking]
+        if engine.rules.mode == permits.LIVE and not permits.is_person(by):
+            reasons.append("live trading is armed by a person: say who")
+        if reasons:
+            raise RiskRefused(f"cannot arm {snipe_id}: {'; '.join(reasons)}", breaches=reasons)
         if snipe.state is SnipeState.ARMED:
             return f"{snipe_id} is armed already"
         steps = [SnipeState.PREFLIGHT] if snipe.state is SnipeState.PLANNED else []

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from mexclab.domain import events as e
-from mexclab.domain.market import Market
+from mexclab.domain.clock import DAY
+from mexclab.domain.market import Market, Symbol
 from mexclab.domain.order import Order
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
-from mexclab.trading import entries
-from mexclab.trading.risk import Facts, Intent, Verdict, review
+from mexclab.trading import entries, permits
+from mexclab.trading.risk import Facts, Intent, Standing, Verdict, review
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
@@ -91,16 +94,52 @@ async def judge(engine: Engine, snipe: Snipe, now: int) -> tuple[Order, Verdict]
         raise VenueUnavailable(f"the venue shows no trading rules for {snipe.plan.symbol}")
     book = engine.books.get(snipe.plan.symbol)
     order = entries.entry_order(snipe.plan, market, snipe.attempts_made + 1, now, book)
-    return order, review(
-        Intent(order, snipe.plan), engine.desk, engine.rules.limits, facts_of(engine, market, now)
+    facts = facts_of(engine, market, now, order.quantity * order.price)
+    facts = replace(facts, missing=permits.missing(engine.desk, engine.rules, now, snipe))
+    return order, review(Intent(order, snipe.plan), engine.desk, engine.rules.limits, facts)
+
+
+def facts_of(engine: Engine, market: Market | None, now: int, value: Decimal | None = None) -> Facts:
+    """The world as the engine knows it, for an entry into this market; None: for a look at the desk alone.
+
+    What live trading lacks is not in it (``permits.missing``). Of an entry whose ``value`` is told, scenarios
+    are made only where they can matter: nothing that was bought can lose more than all of it.
+    """
+    desk, books, symbol = engine.desk, engine.books, market.symbol if market is not None else None
+    quote = engine.balances.get(engine.rules.quote_asset) if engine.balances is not None else None
+    bids = ((p.symbol, books[p.symbol].bid) for p in desk.portfolio.held if p.symbol in books)
+    prices = {held: bid for held, bid in bids if bid is not None}
+    standing = Standing.of(desk, prices)
+    symbols = standing.symbols
+    if symbol is not None and symbol not in symbols:
+        symbols = (*symbols, symbol)
+    at_stake = max(sum(standing.worth) + sum(standing.reserved.values()), standing.committed)
+    limits = engine.rules.limits
+    least = min(limits.value_at_risk_quote, limits.expected_shortfall_quote, limits.cluster_quote)
+    is_small = value is not None and at_stake + value < least
+    readings = engine.monitors.common(now) if symbol is None else engine.monitors.readings(symbol, now)
+    return Facts(
+        now,
+        engine.clock_reading,
+        quote.free if quote else (Decimal(0) if engine.balances is not None else None),
+        books.get(symbol) if symbol is not None else None,
+        prices,
+        market.taker_fee if market is not None else Decimal(0),
+        monitors=tuple(readings),
+        tails=None if is_small else engine.history.tails(symbols, now, limits),
+        written_off=_written_off(engine, standing.unpriced, now) if standing.unpriced else frozenset(),
     )
 
 
-def facts_of(engine: Engine, market: Market, now: int) -> Facts:
-    quote = engine.balances.get(engine.rules.quote_asset) if engine.balances is not None else None
-    free = quote.free if quote else (Decimal(0) if engine.balances is not None else None)
-    prices = {symbol: book.bid for symbol, book in engine.books.items() if book.bid is not None}
-    return Facts(now, engine.clock_reading, free, engine.books.get(market.symbol), prices, market.taker_fee)
+def _written_off(engine: Engine, unpriced: Sequence[Symbol], now: int) -> frozenset[Symbol]:
+    """What of this nobody can ever price: remainders that their snipes have closed on, and what has had no
+    price for a day. A coin that was taken off must not bar entries for ever."""
+    followed = {snipe.plan.symbol for snipe in engine.desk.live_snipes()}
+    return frozenset(
+        symbol
+        for symbol in unpriced
+        if symbol not in followed or now - engine.history.priced_ns(symbol) > DAY
+    )
 
 
 async def load(engine: Engine, snipe: Snipe) -> None:

@@ -51,7 +51,8 @@ async def ask(engine: Engine, order: Order) -> Answer | None:
     try:
         found = await engine.parts.exchange.order(order.client_id, order.symbol)
         trades = await engine.parts.exchange.fills(order.symbol, order.decided_ns)
-    except VenueUnavailable:
+    except VenueUnavailable as error:
+        engine.failed(error)
         return None
     return Answer(found, tuple(fill for fill in trades if fill.client_id == order.client_id), asked_ns)
 

@@ -98,6 +98,9 @@ class PaperVenue:
     def watch(self, symbol: Symbol) -> None:
         self._watched.add(symbol)
 
+    def unwatch(self, symbol: Symbol) -> None:
+        self._watched.discard(symbol)
+
     def stir(self) -> None:
         """Time is stepped here: nobody waits while something else happens."""
 

@@ -42,11 +42,15 @@ LEDGER = "store.ledger."
 
 
 def kind_of(event: object) -> str:
-    """An event as a moment names it: ``OrderSent(b)``, ``SnipeMoved(FIRING)``."""
+    """An event as a moment names it: ``OrderSent(b)``, ``SnipeMoved(FIRING)``, ``SagaEnded(completed)``."""
     name = type(event).__name__
     to = getattr(event, "to", None)
     if to is not None:
         return f"{name}({to})"
+    outcome = getattr(event, "outcome", None)
+    if outcome is not None:  # of a saga
+        step = getattr(event, "step", "").partition(" ")[0]
+        return f"{name}({f'{step} {outcome}'.strip()})"
     holder = getattr(event, "order", None) or getattr(event, "fill", None) or event
     client_id = getattr(holder, "client_id", "")
     parts = client_id.rsplit("-", 2)

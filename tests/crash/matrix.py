@@ -29,7 +29,7 @@ HEART = re.compile(
 )
 # what has just been done may be lost where it is written down next, so that is tried from both sides
 WRITES = re.compile(r"^trading\..*\.record\(\.\.\.\):before$")
-MONEY = re.compile(r"Order|Snipe|Fired|Cancel|Exit|Halt|Resum|Stop|Lost|Disputed|Strategy|Reconciled")
+MONEY = re.compile(r"Order|Snipe|Fired|Cancel|Exit|Halt|Resum|Stop|Lost|Disputed|Strategy|Reconciled|Saga")
 REASONS = (
     ("*.http.Pool.take#2 *", "only where all eight connections are busy"),
     ("*.http.Pool._refill#*", "only after half a minute of silence"),
@@ -180,6 +180,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
         "twice",
         "lost",
         "equal",
+        "sagas",
     )
     rows = [head, *map(_row, outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -200,6 +201,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         str(len(found.duplicates)) if tested else "-",
         str(len(found.lost)) if tested else "-",
         ("no" if found.portfolio else "yes") if tested else "-",
+        ("between" if found.sagas else "ended") if tested else "-",
     )
 
 
@@ -209,10 +211,11 @@ def total(outcomes: Sequence[Outcome], took_s: float) -> str:
     twice = sum(len(outcome.findings.duplicates) for outcome in outcomes)
     lost = sum(len(outcome.findings.lost) for outcome in outcomes)
     unequal = sum(bool(outcome.findings.portfolio) for outcome in outcomes)
+    between = sum(bool(outcome.findings.sagas) for outcome in outcomes)
     return (
         f"{len(outcomes)} deaths: {verdicts['survived']} survived, {verdicts['FAILED']} failed, "
         f"{verdicts['not reached']} not reached; {twice} duplicate orders, {lost} lost, "
-        f"{unequal} unequal portfolios; {took_s:.0f} s"
+        f"{unequal} unequal portfolios, {between} with a saga between; {took_s:.0f} s"
     )
 
 

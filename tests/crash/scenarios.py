@@ -12,6 +12,7 @@ from tests.crash.scene import LOOK_S, Scene
 
 ORDERS = {"path": "/api/v3/order", "method": "POST"}
 ASKED = {"path": "/api/v3/order", "method": "GET"}
+PRICE = {"path": "/api/v3/ticker/bookTicker"}
 CANCELS = {"path": "/api/v3/order", "method": "DELETE"}
 REFUSED = {"fault": "refuse", "code": 30004, "msg": "Insufficient position"}
 SILENT = {"channel": "*private*", "fault": "drop"}
@@ -72,6 +73,18 @@ def _forbids(scene: Scene) -> None:
 
 def _refuses(scene: Scene) -> None:
     scene.goes_wrong({**ORDERS, **REFUSED, "count": 2})
+
+
+def _takes_no_sales(scene: Scene) -> None:
+    """It takes no sale and tells no price, until somebody has decided to sell all the same."""
+    scene.venue.post("listing", act="limit_sides", symbol=scene.symbol, side="BUY")
+    silent = {"fault": "status", "status": 503}
+    scene.goes_wrong({"channel": "*public*", "fault": "drop"}, {**PRICE, **silent})
+
+
+def _takes_sales(scene: Scene) -> None:
+    scene.venue.post("listing", act="limit_sides", symbol=scene.symbol)
+    scene.goes_wrong()
 
 
 def _postpones(scene: Scene) -> None:
@@ -155,6 +168,12 @@ SCENARIOS = (
         "the venue refuses rungs and exits, and the alert is raised",
         rules=({**ORDERS, **REFUSED, "nth": [4]},),
         acts=(Act(OFFERED, _refuses),),
+    ),
+    Scenario(
+        "unprotected",
+        "no take-profit is taken and no price is told: what was bought is sold back",
+        own={**OFTEN, "snipe": {"time_stop_s": 40}},
+        acts=(Act("OrderSent(b)", _takes_no_sales), Act("ExitDecided", _takes_sales)),
     ),
     Scenario(
         "not open yet",

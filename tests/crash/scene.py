@@ -35,7 +35,11 @@ SECONDS = dict.fromkeys(("calendar_interval_s", "symbols_interval_s", "near_inte
 USUAL: Mapping[str, Mapping[str, Any]] = {
     "venue": {"ip_weight_10s": 100_000, "timeout_ms": 1000, **SECONDS},
     "listings": {"poll_interval_s": 1},
-    "limits": {"clock_offset_ms": 2000, "stale_price_s": 30, "clock_age_s": 120, "symbol_cooldown_s": 0},
+    "limits": {"clock_offset_ms": 2000, "stale_price_s": 30, "clock_age_s": 120, "concentration": "1"},
+    "protections": {"cooldown_s": 0, "loss_streak": 0},
+    # what a bad venue does here is tried for itself, not for what it makes a monitor or a trigger do
+    "monitors": {"flash_crash": "1", "spread": "1", "depth_multiple": "0", "venue_errors": 10_000},
+    "halt": {"clock_s": 0, "errors": 0, "ledger_lag_s": 0, "mismatch": False},
     "snipe": {"auto_arm": True, "time_stop_s": 2, "stop_loss": "0.9", "cap_multiple": "10"},
 }
 

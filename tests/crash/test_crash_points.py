@@ -16,9 +16,11 @@ from mexclab.domain import events as e
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Fill, Order, OrderType
+from mexclab.domain.snipe import SnipeState
 from tests.crash import points
 from tests.crash.child import Watch, kind_of
 from tests.crash.truth import Venue, compare
+from tests.trading.truth_scene import PLAN
 
 SOURCE = """
 async def step(value):
@@ -142,6 +144,8 @@ def test_a_moment_names_an_event_by_its_kind_and_the_leg_of_its_order() -> None:
     assert kind_of(e.OrderSent(1, "coin-1-b-1")) == "OrderSent(b)"
     assert kind_of(e.OrderSent(1, "coin-1-t2-1")) == "OrderSent(t)"
     assert kind_of(e.Halted(1, "ada", "a drill")) == "Halted"
+    assert kind_of(e.SagaStepped(1, "coin-1", "enter", "done")) == "SagaStepped(enter done)"
+    assert kind_of(e.SagaEnded(1, "coin-1", "completed")) == "SagaEnded(completed)"
 
 
 # -- the comparison with the venue ---------------------------------------------------------------
@@ -174,7 +178,9 @@ def found(events: tuple[e.Event, ...] = EVENTS, **venue: Any) -> list[tuple[str,
     for event in events:
         desk.fold(event)
     findings = compare(desk, events, Venue(**facts))
-    kinds = SimpleNamespace(**{name: getattr(findings, name) for name in ("duplicates", "lost", "portfolio")})
+    kinds = SimpleNamespace(
+        **{name: getattr(findings, name) for name in ("duplicates", "lost", "portfolio", "sagas")}
+    )
     return [(kind, sentence) for kind, sentences in vars(kinds).items() for sentence in sentences]
 
 
@@ -210,3 +216,29 @@ def test_a_trade_that_was_written_down_twice_is_found() -> None:
     assert ("portfolio", "trades that were written down twice: T1") in found(
         (*EVENTS, e.OrderFilled(6, FILL))
     )
+
+
+STEPS = ("enter", "protect", "leave")
+FIRED = [e.SnipeMoved(2, "s-1", SnipeState(to)) for to in ("PREFLIGHT", "ARMED", "FIRING")]
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([e.SagaBegun(6, "coin-1", "snipe", STEPS)], "saga coin-1 is RUNNING and there is no such snipe"),
+        (
+            [e.SnipePlanned(1, PLAN), e.SagaBegun(6, "s-1", "snipe", STEPS)],
+            "s-1 is PLANNED and its saga RUNNING",
+        ),
+        ([e.SnipePlanned(1, PLAN), *FIRED], "s-1 is FIRING and its saga is not there"),
+    ],
+)
+def test_a_saga_that_a_death_could_leave_between_is_found(events: list[e.Event], words: str) -> None:
+    assert any(kind == "sagas" and words in sentence for kind, sentence in found((*EVENTS, *events)))
+
+
+def test_a_saga_that_went_with_its_snipe_to_the_end_has_no_findings() -> None:
+    missed = e.SnipeMoved(3, "s-1", SnipeState.MISSED, "no_fill", "nobody sold")
+    begun = e.SagaBegun(2, "s-1", "snipe", STEPS)
+    over = (e.SagaStepped(3, "s-1", "enter", "failed"), e.SagaEnded(3, "s-1", "compensated"))
+    assert found((*EVENTS, e.SnipePlanned(1, PLAN), *FIRED, begun, missed, *over)) == []

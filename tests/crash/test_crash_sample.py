@@ -30,6 +30,9 @@ MEANEST = {
     "the second cancel is durable and was not sent": Death(
         "trading.engine.Engine.cancel#* self.record(...):after@exiting", turn=2
     ),
+    "the sale that compensates an entry is durable and has not left": Death(
+        "trading.engine.Engine.record#* *append(...):after@OrderDecided(x)+SagaStepped*", "handled"
+    ),
     "the exit is durable and has not left, on an embedded Postgres": Death(
         "trading.engine.Engine.send#* self.record(...):after@exiting", "embedded"
     ),

@@ -22,10 +22,12 @@ from mexclab.errors import LedgerCorrupt
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.postgres import Postgres, connect
 from mexclab.venues.simulator.terms import PAPER_ACCOUNT
+from tests.saga_truth import between, grouped, wrong
 
 QUOTE = "USDT"
 SMALLEST_ORDER = Decimal(1)  # in quote; what is worth less cannot be sold at the venue
 MOST_TRADES = 100  # that the venue shows at once
+ENDINGS = ("completed", "compensated")
 ENDED = frozenset({"FILLED", "CANCELED", "PARTIALLY_CANCELED"})
 
 
@@ -100,12 +102,13 @@ class Findings:
     duplicates: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     portfolio: list[str] = field(default_factory=list)
+    sagas: list[str] = field(default_factory=list)
     venue_orders: int = 0
     ledger_orders: int = 0
 
     @property
     def all(self) -> list[str]:
-        return [*self.duplicates, *self.lost, *self.portfolio]
+        return [*self.duplicates, *self.lost, *self.portfolio, *self.sagas]
 
 
 def compare(desk: Desk, events: Sequence[e.Event], venue: Venue) -> Findings:
@@ -120,6 +123,7 @@ def compare(desk: Desk, events: Sequence[e.Event], venue: Venue) -> Findings:
     found.lost += _lost(desk, venue)
     found.portfolio += _trades(desk, events, venue)
     found.portfolio += _money(desk, venue)
+    found.sagas += _sagas(desk, events)
     return found
 
 
@@ -164,6 +168,17 @@ def _lost(desk: Desk, venue: Venue) -> Iterator[str]:
         held = desk.held(snipe.plan.symbol)
         if snipe.state.is_over and price is not None and held * price > 2 * SMALLEST_ORDER:
             yield f"{snipe.snipe_id} is {snipe.state}, and {held} {snipe.plan.symbol.base} is left behind"
+
+
+def _sagas(desk: Desk, events: Sequence[e.Event]) -> Iterator[str]:
+    """Sagas that are between, at the end or wherever a death could have cut the ledger off."""
+    ended = [event for event in events if isinstance(event, e.SagaEnded)]
+    begun = [event for event in events if isinstance(event, e.SagaBegun)]
+    yield from (f"{each.saga_id} ended {each.outcome}" for each in ended if each.outcome not in ENDINGS)
+    if len(begun) != len(ended) + len(desk.sagas):
+        yield f"{len(begun)} sagas began, {len(ended)} ended and {len(desk.sagas)} go on"
+    yield from between(desk)
+    yield from wrong(grouped(events))
 
 
 def _trades(desk: Desk, events: Sequence[e.Event], venue: Venue) -> Iterator[str]:

@@ -14,7 +14,7 @@ import pytest
 from mexclab import Lab, Settings
 from mexclab.store.postgres import connect
 from tests.daemon.live_scene import ACCOUNT, KEY, PHRASE, SECRET, LiveDesk, add_key, opens_in, write_settings
-from tests.processes import Simulator, coming_listing, run, simulator
+from tests.processes import Simulator, coming_listing, one_line, run, simulator
 
 LISTING_SEED, LISTING = coming_listing(time.time_ns())
 SYMBOL = str(LISTING.symbol)
@@ -140,12 +140,15 @@ def test_a_good_key_starts_a_desk_that_says_live_and_arms_nothing_by_itself(
     assert not [move for move in desk.told("SnipeMoved") if move["to"] == "ARMED"]
     assert venue.orders_received == 0
 
+    nothing_is_armed_before_a_person_has_confirmed_the_limits(desk, snipe["snipe_id"])
     armed = run(desk.data, "arm", snipe["snipe_id"])
     assert armed.returncode == 0, armed.stderr
+    assert "LIVE: REAL MONEY" in armed.stdout.splitlines()[0]
     [move] = [move for move in desk.told("SnipeMoved") if move["to"] == "ARMED"]
     assert (move["snipe_id"], bool(move["by"])) == (snipe["snipe_id"], True)
 
     the_running_desk_answers_preflights(desk, venue)
+    a_preflight_that_is_red_takes_the_permit_away(desk, snipe["snipe_id"])
 
     halted = run(desk.data, "halt", "a drill")
     assert halted.returncode == 0, halted.stderr
@@ -154,6 +157,36 @@ def test_a_good_key_starts_a_desk_that_says_live_and_arms_nothing_by_itself(
     desk.until(lambda: venue.state()["now_ns"] > opening + 3_000_000_000)
     assert venue.orders_received == 0
     assert desk.told("Fired") == []
+
+
+def nothing_is_armed_before_a_person_has_confirmed_the_limits(desk: LiveDesk, snipe_id: str) -> None:
+    risk = desk.ask("/risk")
+    assert [row["limit"] for row in risk["missing"]] == ["live_limits"]  # the start's preflight was green
+    assert (risk["checked"]["green"], risk["checked"]["account"], risk["confirmed"]) == (True, "main", None)
+    told = desk.act("/risk/check", snipe_id=snipe_id).json()
+    assert "live_limits" in [row["limit"] for row in told["breaches"]]
+    said = one_line(run(desk.data, "arm", snipe_id), 6)
+    assert "nobody has confirmed the limits of the account main" in said
+    assert "nothing was confirmed" in run(desk.data, "risk", "confirm", stdin="another\n").stderr
+    assert [row["limit"] for row in desk.ask("/snapshot")["risk"]["missing"]] == ["live_limits"]
+    assert [move for move in desk.told("SnipeMoved") if move["to"] == "ARMED"] == []
+    confirmed = run(desk.data, "risk", "confirm", stdin="main\n")
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert "LIVE: REAL MONEY" in confirmed.stdout.splitlines()[0]
+    [event] = desk.told("LimitsConfirmed")
+    assert (event["account"], event["digest"]) == ("main", risk["digest"])
+    assert desk.ask("/risk")["missing"] == []
+
+
+def a_preflight_that_is_red_takes_the_permit_away(desk: LiveDesk, snipe_id: str) -> None:
+    assert desk.told("AccountChecked")[-1]["green"] is False
+    [missing] = desk.ask("/risk")["missing"]
+    assert missing["limit"] == "live_preflight"
+    assert run(desk.data, "disarm", snipe_id).returncode == 0
+    assert "the preflight of the account is not green" in one_line(run(desk.data, "arm", snipe_id), 6)
+    assert run(desk.data, "preflight").returncode == 0
+    assert desk.ask("/risk")["missing"] == []
+    assert run(desk.data, "arm", snipe_id).returncode == 0
 
 
 def the_running_desk_answers_preflights(desk: LiveDesk, venue: Simulator) -> None:

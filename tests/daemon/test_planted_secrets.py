@@ -110,6 +110,7 @@ def test_the_search_finds_what_was_planted(tmp_path: Path) -> None:
 def a_bad_day(desk: LiveDesk, venue: Simulator) -> list[str]:
     """A fill, refused exits, a clock that makes every signature too old, a halt; what was told meanwhile."""
     opens_in(venue, str(LISTING.symbol), 8)
+    desk.confirm()
     assert desk.act(f"/snipes/{desk.snipe()['snipe_id']}/arm", by="ada").status_code == 200
     desk.until(lambda: desk.told("OrderFilled"))
     refuse = {"fault": "refuse", "code": 30005, "msg": "Oversold", "path": "/api/v3/order", "method": "POST"}

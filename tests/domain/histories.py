@@ -10,6 +10,7 @@ from random import Random
 from benchmarks.ledger_history import DAY, FIRST_NS, Story
 from mexclab.domain import events as e
 from mexclab.domain.market import Side, Symbol
+from mexclab.domain.protection import Protection
 from mexclab.domain.snipe import SnipeState
 
 
@@ -26,11 +27,16 @@ def random_history(seed: int, stories: int = 12) -> list[e.Event]:
         if event is None:
             waiting.remove(story)
             continue
+        if isinstance(event, e.OrderFilled) and random.random() < 0.3:
+            event = replace(event, fill=replace(event.fill, fee_asset="MX"))
         mixed.append(event)
         mixed.extend(_more_of(event, random))
         if random.random() < 0.2:
             number += 1
             mixed.extend(_interruption(number, event.at_ns, random))
+        if random.random() < 0.2:
+            number += 1
+            mixed.extend(_guarding(number, event.at_ns, random))
     return mixed
 
 
@@ -69,3 +75,30 @@ def _interruption(number: int, at_ns: int, random: Random) -> Iterator[e.Event]:
     )
     weights = (1, 1, 4, 3, 3, 3, 3, 1)
     yield random.choices(kinds, weights)[0]
+
+
+def _guarding(number: int, at_ns: int, random: Random) -> Iterator[e.Event]:
+    """Something that risk and safety do beside the snipes."""
+    symbol = Symbol(f"ODD{number}") if random.random() < 0.5 else None
+    until = None if random.random() < 0.5 else at_ns + random.randrange(1, 2 * DAY)
+    paused = Protection(f"p{number}", "loss_streak", symbol, at_ns, until, "3", "3", DAY, "three losses")
+    equity, gain = Decimal(5000) + random.randrange(-90, 90), Decimal(random.randrange(-50, 50)) / 100
+    begun = e.SagaBegun(at_ns, f"saga{number}", "two_venues", ("buy here", "sell there"))
+    done = e.SagaStepped(at_ns + 1, begun.saga_id, "buy here", "done")
+    back = e.SagaStepped(at_ns + 3, begun.saga_id, "buy here", "compensated", "sold again")
+    undone = (e.SagaStepped(at_ns + 2, begun.saga_id, "sell there", "failed", "no bid"), back)
+    kinds: tuple[tuple[e.Event, ...], ...] = (
+        (e.ProtectionRaised(at_ns, paused),),
+        (
+            e.ProtectionRaised(at_ns, paused),
+            e.ProtectionReleased(at_ns, f"p{number}", "ann", "a known cause"),
+        ),
+        (e.MonitorChanged(at_ns, "spread", symbol, "tripped", "0.3", "0.10", f"reading {number}"),),
+        (e.LimitsConfirmed(at_ns, "main", f"d{number}", (("limits.drawdown", "0.10"),), "ann", "read"),),
+        (e.AccountChecked(at_ns, "main", number % 2 == 0, () if number % 2 == 0 else ("no key",)),),
+        (e.EquityMarked(at_ns, equity, gain, Decimal("40.50"), () if symbol is None else (symbol,)),),
+        (e.Rehearsed(at_ns, True, 40_000_000, 900_000_000, 70_000_000, f"rehearsal-{number}.json", "ann"),),
+        (begun, done),
+        (begun, done, *undone, e.SagaEnded(at_ns + 4, begun.saga_id, "compensated", "no bid")),
+    )
+    yield from random.choices(kinds, (2, 1, 3, 1, 1, 3, 1, 1, 1))[0]

@@ -32,7 +32,7 @@ from tests.trading.truth_scene import ABC, PLAN, START, Desks, Row, Truth
 T = TypeVar("T")
 _S = SnipeState
 ZERO = Decimal(0)
-LIMITS = LimitSettings(symbol_cooldown_s=0, loss_streak=1000, orders_per_s=12)
+LIMITS = LimitSettings(orders_per_s=12)
 COIN = CalendarEntry("c1", "ABC", "A coin", "NEW", START)
 OTHER = CalendarEntry("c2", "OTHER", "Another coin", "NEW", START + 10_000 * MINUTE)
 PICKS = st.integers(0, 20)

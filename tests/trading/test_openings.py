@@ -342,3 +342,18 @@ async def test_traded_news_of_an_order_of_ours_still_enters(station: Make) -> No
     await at.look()
     assert at.snipe.state is SnipeState.ENTERED
     assert at.snipe.plan.not_before_ns == at.opens_ns, "what has entered follows no opening"
+
+
+async def test_a_symbol_is_listened_to_until_a_while_after_its_last_snipe_is_over(station: Make) -> None:
+    at = await scene(station)
+    symbol = at.script.symbol
+    await at.run(-MINUTE)
+    engine = at.desk.engine
+    assert symbol in engine.watched
+    await at.run(31 * MINUTE)
+    assert at.snipe.state.is_over
+    closed_ns = at.snipe.closed_ns or 0
+    assert symbol in engine.watched, "the venue may still report a late fill"
+    await at.desk.run(closed_ns + planning.LET_GO_NS + MINUTE)
+    assert symbol not in engine.watched
+    assert symbol not in engine.books, "an old price is no price"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,85 +9,14 @@ import pytest
 from mexclab.config import LimitSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND
-from mexclab.domain.desk import Desk, Halt, Result
-from mexclab.domain.market import Book, Level, Side, Symbol
-from mexclab.domain.order import Fill, Order, OrderType
+from mexclab.domain.desk import Halt
+from mexclab.domain.market import Book, Level, Symbol
+from mexclab.domain.monitor import MonitorState, Reading
+from mexclab.domain.portfolio import ZERO
+from mexclab.domain.protection import Protection
 from mexclab.domain.reports import ClockReading
-from mexclab.domain.snipe import LADDERS, ExitPlan, Plan, SnipeState
-from mexclab.trading.risk import Facts, Intent, review
-
-ABC, XYZ = Symbol("ABC"), Symbol("XYZ")
-NOW = 20_600 * DAY + 12 * HOUR
-EXIT = ExitPlan(LADDERS["balanced"], Decimal("0.15"), HOUR)
-
-
-def plan(snipe_id: str = "abc-1", symbol: Symbol = ABC, **changes: object) -> Plan:
-    base = Plan(snipe_id, snipe_id, symbol, Decimal(50), Decimal(2), NOW, NOW + MINUTE, EXIT, Decimal("0.9"))
-    return replace(base, **changes)  # type: ignore[arg-type]
-
-
-def entry(of: Plan, quantity: str = "20", price: str = "2", attempt: int = 1) -> Order:
-    client_id = f"{of.snipe_id}-b-{attempt}"
-    kind = OrderType.IMMEDIATE_OR_CANCEL
-    return Order(
-        client_id,
-        of.symbol,
-        Side.BUY,
-        kind,
-        Decimal(quantity),
-        Decimal(price),
-        of.snipe_id,
-        "b",
-        decided_ns=NOW,
-    )
-
-
-def facts(**changes: object) -> Facts:
-    good = Facts(NOW, ClockReading(0, 0, NOW), Decimal(1000), None, {}, Decimal("0.0005"))
-    return replace(good, **changes)  # type: ignore[arg-type]
-
-
-def funded() -> Desk:
-    desk = Desk()
-    desk.fold(e.DaemonStarted(NOW, "paper", "paper", "test", Decimal(1000)))
-    return desk
-
-
-def holding(symbol: Symbol, quantity: str, price: str, snipe_id: str = "held-1") -> Desk:
-    """A desk that has bought something."""
-    desk = funded()
-    held = plan(snipe_id, symbol)
-    order = entry(held, quantity, price)
-    fill = Fill(
-        "T1", order.client_id, symbol, Side.BUY, Decimal(price), Decimal(quantity), Decimal(0), "USDT", NOW
-    )
-    happened = [
-        e.SnipePlanned(NOW, held),
-        *(
-            e.SnipeMoved(NOW, snipe_id, to)
-            for to in (SnipeState.PREFLIGHT, SnipeState.ARMED, SnipeState.FIRING)
-        ),
-        e.OrderDecided(NOW - HOUR, replace(order, decided_ns=NOW - HOUR)),
-        e.OrderSent(NOW - HOUR, order.client_id),
-        e.OrderFilled(NOW - HOUR, fill),
-        e.SnipeMoved(NOW, snipe_id, SnipeState.ENTERED),
-    ]
-    for event in happened:
-        desk.fold(event)
-    return desk
-
-
-def broken(desk: Desk, intent: Intent, limits: LimitSettings, known: Facts) -> set[str]:
-    verdict = review(intent, desk, limits, known)
-    assert all(breach.value and breach.bound and breach.why for breach in verdict.breaches)
-    return {breach.limit for breach in verdict.breaches}
-
-
-def closed(desk: Desk, *results: Result) -> None:
-    """As if these snipes, and only with these outcomes, had been closed in this order."""
-    for result in results:
-        desk._results.pop(result.snipe_id, None)
-        desk._results[result.snipe_id] = result
+from mexclab.trading.risk import Intent, review
+from tests.trading.risk_scene import ABC, NOW, WIDE, XYZ, broken, entry, facts, funded, holding, plan
 
 
 def test_an_entry_within_every_limit_is_cleared() -> None:
@@ -161,11 +89,19 @@ def test_a_halt_an_unknown_order_and_a_dispute_each_stop_entries() -> None:
     }
 
 
-def test_what_nobody_can_price_counts_as_worth_nothing_and_bars_entries_only_by_that_loss() -> None:
-    limits = LimitSettings(total_exposure_quote=Decimal(500))
+def test_a_held_symbol_without_a_price_is_unknown_and_bars_entries() -> None:
+    verdict = review(Intent(entry(plan()), plan()), holding(XYZ, "9", "1"), WIDE, facts())
+    assert [breach.limit for breach in verdict.breaches] == ["price_unknown"]
+    assert verdict.breaches[0].value == "XYZUSDT"
+    priced = facts(prices={XYZ: Decimal(1)})
+    assert broken(holding(XYZ, "9", "1"), Intent(entry(plan()), plan()), WIDE, priced) == set()
+
+
+def test_what_is_written_off_counts_as_worth_nothing_and_bars_entries_only_by_that_loss() -> None:
+    known = facts(written_off=frozenset({XYZ}))
     small, large = holding(XYZ, "9", "1"), holding(XYZ, "150", "1")
-    assert broken(small, Intent(entry(plan()), plan()), limits, facts()) == set()
-    verdict = review(Intent(entry(plan()), plan()), large, limits, facts())
+    assert broken(small, Intent(entry(plan()), plan()), WIDE, known) == set()
+    verdict = review(Intent(entry(plan()), plan()), large, WIDE, known)
     assert {breach.limit for breach in verdict.breaches} == {"day_loss_quote", "drawdown"}
     assert all("XYZUSDT counted as worth nothing" in breach.why for breach in verdict.breaches)
 
@@ -175,35 +111,67 @@ def test_open_snipes_and_exposure_are_counted() -> None:
     limits = LimitSettings.model_construct(
         **{**LimitSettings().model_dump(), "open_snipes": 1, "total_exposure_quote": Decimal(80)}
     )
-    found = broken(desk, Intent(entry(plan()), plan()), limits, facts())
+    found = broken(desk, Intent(entry(plan()), plan()), limits, facts(prices={XYZ: Decimal("1.5")}))
     assert found == {"open_snipes", "total_exposure_quote"}
 
 
 def test_a_fall_on_paper_counts_as_loss_of_the_day_and_as_drawdown() -> None:
     desk = holding(XYZ, "300", "1")
     known = facts(prices={XYZ: Decimal("0.60")})
-    found = broken(
-        desk, Intent(entry(plan()), plan()), LimitSettings(total_exposure_quote=Decimal(500)), known
+    assert broken(desk, Intent(entry(plan()), plan()), WIDE, known) == {"day_loss_quote", "drawdown"}
+
+
+def test_drawdown_is_measured_from_the_higher_of_the_realised_and_the_marked_peak() -> None:
+    desk = holding(XYZ, "30", "1")
+    known, intent = facts(prices={XYZ: Decimal(1)}), Intent(entry(plan()), plan())
+    assert broken(desk, intent, WIDE, known) == set()
+    desk.fold(e.EquityMarked(NOW - HOUR, Decimal(1111), Decimal(111), Decimal(141)))
+    assert broken(desk, intent, WIDE, known) == set()
+    desk.fold(e.EquityMarked(NOW - HOUR, Decimal(1120), Decimal(120), Decimal(150)))
+    desk.fold(e.EquityMarked(NOW - MINUTE, Decimal(1000), ZERO, Decimal(30)))
+    assert broken(desk, intent, WIDE, known) == {"drawdown"}
+
+
+def protection(kind: str, symbol: Symbol | None, until_ns: int | None) -> Protection:
+    return Protection(f"{kind}-1", kind, symbol, NOW - HOUR, until_ns, "3", "3", DAY, "it was earned")
+
+
+def test_a_protection_pauses_what_it_covers_until_it_ends() -> None:
+    desk, intent = funded(), Intent(entry(plan()), plan())
+    desk.fold(e.ProtectionRaised(NOW - HOUR, protection("loss_streak", None, NOW + 1)))
+    desk.fold(e.ProtectionRaised(NOW - HOUR, protection("cooldown", ABC, None)))
+    desk.fold(e.ProtectionRaised(NOW - HOUR, protection("low_win_rate", XYZ, None)))
+    assert broken(desk, intent, LimitSettings(), facts()) == {"protection_loss_streak", "protection_cooldown"}
+    verdict = review(intent, desk, LimitSettings(), facts())
+    assert "it was earned; entries in ABCUSDT pause until a person releases it" in verdict.why
+    later = facts(now_ns=NOW + 1)
+    assert broken(desk, intent, LimitSettings(), later) == {"protection_cooldown"}
+    desk.fold(e.ProtectionReleased(NOW, "cooldown-1", "ada", "looked at it"))
+    assert broken(desk, intent, LimitSettings(), later) == set()
+
+
+def reading(name: str, symbol: Symbol | None, state: MonitorState) -> Reading:
+    return Reading(name, symbol, state, "31 %", "30 %", f"{name} of {symbol}")
+
+
+def test_a_tripped_monitor_of_the_symbol_or_of_the_venue_refuses_and_no_other_state_does() -> None:
+    known = facts(
+        monitors=(
+            reading("flash_crash", ABC, MonitorState.TRIPPED),
+            reading("venue_errors", None, MonitorState.TRIPPED),
+            reading("spread", ABC, MonitorState.WARNING),
+            reading("depth", ABC, MonitorState.UNKNOWN),
+            reading("one_sided", XYZ, MonitorState.TRIPPED),
+        )
     )
-    assert found == {"day_loss_quote", "drawdown"}
+    found = broken(funded(), Intent(entry(plan()), plan()), LimitSettings(), known)
+    assert found == {"monitor_flash_crash", "monitor_venue_errors"}
 
 
-def test_a_streak_of_losses_pauses_entries_and_the_pause_ends() -> None:
-    desk = funded()
-    lost = [Result(f"r-{n}", XYZ, NOW - n * MINUTE, Decimal(-1)) for n in (3, 2, 1)]
-    closed(desk, *lost)
-    intent = Intent(entry(plan()), plan())
-    assert broken(desk, intent, LimitSettings(), facts()) == {"loss_streak"}
-    closed(desk, replace(lost[-1], profit=Decimal(1)))
-    assert broken(desk, intent, LimitSettings(), facts()) == set()
-    closed(desk, *(Result(f"r-{n}", XYZ, NOW - HOUR - n * MINUTE, Decimal(-1)) for n in (3, 2, 1)))
-    assert broken(desk, intent, LimitSettings(), facts()) == set()
-
-
-def test_a_symbol_that_was_just_traded_cools_down() -> None:
-    desk = funded()
-    closed(desk, Result("r-1", ABC, NOW - MINUTE, Decimal(1)))
-    assert broken(desk, Intent(entry(plan()), plan()), LimitSettings(), facts()) == {"symbol_cooldown"}
+def test_what_live_trading_lacks_is_a_breach_of_its_own() -> None:
+    lacking = e.Breach("live_arm", "automatic", "armed by a person", "nobody armed it")
+    verdict = review(Intent(entry(plan()), plan()), funded(), LimitSettings(), facts(missing=(lacking,)))
+    assert verdict.breaches == (lacking,)
 
 
 def test_orders_of_the_last_second_are_counted() -> None:

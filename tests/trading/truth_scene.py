@@ -199,6 +199,9 @@ class Truth:
     def watch(self, symbol: Symbol) -> None:
         """Its news are what a test tells."""
 
+    def unwatch(self, symbol: Symbol) -> None:
+        """Nor does leaving it out change them."""
+
     async def entries(self) -> Sequence[CalendarEntry]:
         return list(self.calendar)
 

@@ -114,6 +114,16 @@ class Connection:
             asked = {"method": "SUBSCRIPTION", "params": [channel], "id": self._asked}
             self._socket.send(msgspec.json.encode(asked).decode())
 
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Take channels back; what still comes of them is nobody's business."""
+        for channel in channels:
+            if self.channels.pop(channel, False) is False:
+                continue  # never asked for, or refused
+            self._asked += 1
+            said = {"method": "UNSUBSCRIPTION", "params": [channel], "id": self._asked}
+            self._socket.send(msgspec.json.encode(said).decode())
+        self._answered("")
+
     def ping(self) -> None:
         """Ask for a sign of life; it also tells the venue that we are here."""
         self.pings += 1

@@ -103,6 +103,13 @@ class Line:
         for connection in self._open:
             connection.subscribe(fresh)
 
+    def drop(self, *channels: str) -> None:
+        """Listen to these no more."""
+        for channel in channels:
+            self.channels.pop(channel, None)
+        for connection in self._open:
+            connection.unsubscribe(channels)
+
     def ask_again(self) -> None:
         """Ask once more for the channels that were refused."""
         for connection in self._open:

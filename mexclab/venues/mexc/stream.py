@@ -135,9 +135,7 @@ class Stream:
         """Tell this symbol's books and trades from now on."""
         if symbol in self._watched:
             return
-        depth, deals = (
-            f"spot@public.aggre.{kind}.v3.api.pb@{self.terms.speed}@{symbol}" for kind in ("depth", "deals")
-        )
+        depth, deals = self._channels(symbol)
         line = self._line_for(2)
         book = LiveBook(symbol, self._read_diff)
         watched = self._watched[symbol] = _Watched(symbol, book, line, depth)
@@ -146,6 +144,25 @@ class Stream:
         self._handlers[deals.encode()] = partial(self._take_deals, watched)
         line.want(depth, deals)
         self._begin(watched)
+
+    def unwatch(self, symbol: Symbol) -> None:
+        """Tell no more of this symbol. A frame that is on its way is dropped."""
+        watched = self._watched.pop(symbol, None)
+        if watched is None:
+            return
+        del self._by_name[str(symbol)]
+        channels = self._channels(symbol)
+        for channel in channels:
+            del self._handlers[channel.encode()]
+            self._down.pop(channel, None)
+        watched.line.drop(*channels)
+        if watched.syncing is not None:
+            watched.syncing.cancel()
+
+    def _channels(self, symbol: Symbol) -> tuple[str, str]:
+        """Of its depth and its deals."""
+        stem = "spot@public.aggre.{}.v3.api.pb@{}@{}"
+        return stem.format("depth", self.terms.speed, symbol), stem.format("deals", self.terms.speed, symbol)
 
     async def run(self) -> None:
         """Listen until cancelled. What a bug raises ends it."""

@@ -147,6 +147,9 @@ class MexcVenue:
     def watch(self, symbol: Symbol) -> None:
         self.stream.watch(symbol)
 
+    def unwatch(self, symbol: Symbol) -> None:
+        self.stream.unwatch(symbol)
+
     def stir(self) -> None:
         self.news.stir()
 

@@ -2,6 +2,7 @@
 
 ==================  ======================================================================================
 GET state           time, symbols, accounts (never a secret), faults and counters
+GET orders          the last orders and cancels as they came in, whatever became of them
 POST faults         replace the fault plan (JSON, or TOML by its content type); DELETE ends it
 POST listing        an act on a listing: ``{"act": "pause", "symbol": "BTCUSDT", "for_s": 60}``
 POST clock          ``{"shift_ms": 250.0, "drift_ppm": 40.0}``
@@ -71,6 +72,7 @@ def routes(server: SimulatorServer) -> dict[tuple[str, str], Route]:
     """The control endpoint; it takes from no budget, and no fault ever meets it."""
     table: tuple[tuple[str, str, Callable[[SimulatorServer, Call], Answer]], ...] = (
         ("GET", "state", _state),
+        ("GET", "orders", _orders),
         ("POST", "faults", _set_faults),
         ("DELETE", "faults", _end_faults),
         ("POST", "listing", _listing),
@@ -264,6 +266,10 @@ def _state(server: SimulatorServer, call: Call) -> Reply:
             },
         }
     )
+
+
+def _orders(server: SimulatorServer, call: Call) -> Reply:
+    return json_reply({"orders": [heard._asdict() for heard in server.heard]})
 
 
 def _symbol_state(world: World, row: SymbolRow) -> dict[str, Any]:

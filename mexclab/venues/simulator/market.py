@@ -9,7 +9,7 @@ through the order book: our orders match against theirs by price and time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -78,6 +78,15 @@ class SimulatedMarket:
         self._stages: list[_Stage] = []
         self._known_day = start_ns // DAY - 1
         self._write_days(start_ns)
+
+    def announce(self, scripts: Iterable[ListingScript]) -> None:
+        """Bring in listings that have yet to open; a name that is known already is left as it is."""
+        for script in scripts:
+            if script.symbol in self._scripts:
+                continue  # one name lists once
+            self._scripts[script.symbol] = script
+            self._waiting.append(script)
+            self.matcher.add(script.market(*self._fees), Phase.NOT_OPEN)
 
     # -- what the venue publishes ----------------------------------------------------------------
 

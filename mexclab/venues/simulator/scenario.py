@@ -24,6 +24,8 @@ LAST_OPENING_NS = 22 * HOUR
 FIRST_DAY = 20_600  # 2026-05-27, the day that the demo plays
 QUIET_NS = 70 * MINUTE  # two openings are at least this far apart
 LATE_LEAD_NS = 100 * MINUTE
+COMING_NS = 5 * HOUR  # from the announcement of a listing that somebody ordered to its opening
+COMING_DAYS = 100
 COMMON_GAP = math.log(
     2.7
 )  # the largest opening gap of a listing that behaves; the fitted median is 2.3 times
@@ -135,6 +137,19 @@ def listing_day_script(day: int, seed: int, quote: str = "USDT") -> tuple[Listin
             name, ticker = f"{name} {day % 1000}", f"{ticker}{day % 1000}"
         scripts.append(_script(fate, opening, (name, ticker, quote), rng))
     return tuple(scripts)
+
+
+def coming_scripts(now_ns: int, seed: int, count: int) -> tuple[ListingScript, ...]:
+    """So many well-behaved listings that were announced now and open together in ``COMING_NS``.
+
+    They are those of days long after, so that no day of its own brings one of their names again soon.
+    """
+    found: list[ListingScript] = []
+    day = now_ns // DAY + COMING_DAYS
+    while len(found) < count:
+        found += [each for each in listing_day_script(day, seed) if each.fate is Fate.PLAIN]
+        day += 1
+    return tuple(replace(each, announced_ns=now_ns, open_ns=now_ns + COMING_NS) for each in found[:count])
 
 
 def _script(fate: Fate, opening: int, named: tuple[str, str, str], rng: np.random.Generator) -> ListingScript:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
 from math import exp
-from time import monotonic, perf_counter_ns
-from typing import TypeAlias
+from time import monotonic, perf_counter_ns, time_ns
+from typing import NamedTuple, TypeAlias
 
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.errors import MexclabError, VenueRejected
@@ -32,6 +33,7 @@ DELAY_SPREAD = 0.35  # standard deviation of the log of a delay, as at the paper
 SHORTEST_NAP_S, LONGEST_NAP_S = 0.0005, 0.05  # of the world, between two moments at which it is advanced
 SILENT_S = 75.0  # a connection that says nothing for so long is closed
 SWEEP_S = 5.0
+ORDERS_KEPT = 10_000  # that are remembered as they came in
 DRIPS = 16  # pieces of a reply that drips
 STREAM = "/ws"
 NOT_FOUND = error(404, 404, "Not Found")
@@ -39,6 +41,18 @@ BROKEN = error(500, 500, "Internal Server Error")
 _REFUSED = Route(lambda call: NOT_FOUND)  # what a call costs its address that may not even come in
 Routes: TypeAlias = dict[tuple[str, str], Route]  # by method and path
 _TRAVELS = frozenset({"orders", "batch"})  # the pools whose calls have a latency
+
+
+class OrderHeard(NamedTuple):
+    """An order or a cancel as it came in, whatever became of it: by the machine's clock and the venue's."""
+
+    machine_ns: int
+    venue_ns: int
+    method: str
+    path: str
+    symbol: str
+    side: str
+    client_id: str
 
 
 class SimulatorServer:
@@ -68,6 +82,7 @@ class SimulatorServer:
         self.connections: set[Connection] = set()
         self.requests = 0
         self.orders_received = 0
+        self.heard: deque[OrderHeard] = deque(maxlen=ORDERS_KEPT)
         self.orders_in_flight = 0
         self.url = self.ws_url = ""
         self._routes: Routes = {
@@ -173,6 +188,7 @@ class SimulatorServer:
         travels = route.pool in _TRAVELS
         if travels:
             self.orders_received += 1
+            self._note(call)
         if route.signed:  # who it claims to be, for faults of one account; the gatekeeper judges
             call.account = (route.gate or self.gatekeeper).claimed(call)
         fault = self.faults.on_request(call)
@@ -185,6 +201,12 @@ class SimulatorServer:
             turn.reply(reply)
         else:
             self.promise(reply, turn.reply)
+
+    def _note(self, call: Call) -> None:
+        get = call.params.get
+        client_id = get("newClientOrderId") or get("origClientOrderId", "")
+        facts = (call.method, call.path, get("symbol", ""), get("side", ""), client_id)
+        self.heard.append(OrderHeard(time_ns(), self.now_ns(), *facts))
 
     def handle(self, route: Route, call: Call) -> Reply | Awaitable[Reply]:
         """Judge and carry out one request at the moment that the world is at."""

@@ -26,6 +26,7 @@ from mexclab.venues.simulator.pairs import (
     past_of,
     plausible_past,
 )
+from mexclab.venues.simulator.scenario import coming_scripts
 from mexclab.venues.simulator.terms import WorldTerms
 
 
@@ -75,6 +76,7 @@ def begin(terms: WorldTerms, hear: Hear, now: Callable[[], int]) -> State:
             follows = BarsReference(replay, terms.start_ns)
         agents.append((terms.start_ns, place, Agents(matcher, pair, rules[symbol], follows, life)))
     market = SimulatedMarket(matcher, terms.seed, terms.start_ns, fees)
+    market.announce(coming_scripts(terms.start_ns, terms.seed, terms.coming))
     lifecycle = Lifecycle(market, pairs, rules, matcher)
     return State(terms.start_ns, terms.start_ns, matcher, history, market, lifecycle, agents)
 

@@ -50,6 +50,7 @@ class WorldTerms:
         stride_ms: mean time between two requotes of an established pair.
         past_days: whole days of one-minute candles before the start.
         replays: pairs that follow real bars; one of ``pairs`` with the same symbol is replaced.
+        coming: listings besides those of each day, see ``scenario.coming_scripts``; not kept in a memory.
     """
 
     start_ns: int
@@ -62,6 +63,7 @@ class WorldTerms:
     stride_ms: int = 180
     past_days: int = 7
     replays: tuple[BarReplay, ...] = ()
+    coming: int = 0
 
     def written(self) -> dict[str, Any]:
         """As the first line of a journal. Accounts are not in it: what they own is, their secrets nowhere."""

@@ -93,6 +93,30 @@ async def test_a_symbol_is_added_while_the_streams_run() -> None:
         assert here.equals_the_venue(MX)
 
 
+async def test_what_is_watched_no_more_is_told_no_more_and_makes_room_for_another() -> None:
+    names = tuple(Symbol(f"C{number}") for number in range(13))
+    async with listening(Scene(symbols=(BTC, MX, *names), server=STEPPED)) as here:
+        assert await here.stream.settled()
+        await here.step(0.5)
+        here.stream.unwatch(MX)
+        here.stream.unwatch(MX)
+        assert [line.channels for line in here.stream.health().lines] == [28]
+        assert await here.stream.settled()
+        await here.step(0.25)
+        told = len(here.told)
+        for _ in range(8):
+            await here.step(0.25)
+        later = here.told[told:]
+        assert {seen.book.symbol for seen in later if isinstance(seen, BookSeen)} == {BTC}
+        assert {seen.trade.symbol for seen in later if isinstance(seen, TradeSeen)} <= {BTC}
+        assert MX not in here.stream.books
+        here.stream.watch(MX)
+        assert await here.stream.settled()
+        await here.step(0.5)
+        assert here.equals_the_venue(MX)
+        assert [line.channels for line in here.stream.health().lines] == [30]
+
+
 async def test_no_connection_has_more_than_thirty_subscriptions() -> None:
     names = tuple(Symbol(f"C{number}") for number in range(31))
     async with listening(Scene(symbols=(BTC, *names))) as here:

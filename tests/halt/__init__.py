@@ -1,0 +1,1 @@
+"""The halt matrix: whoever asks, whatever is going on, nothing enters any more within a second."""
