@@ -26,7 +26,7 @@ LOSS_PER_MILLE = 4
 HOLD = 20
 MINUTE_NS = 60_000_000_000
 FIRST_NS = 1_577_836_800_000_000_000  # 2020-01-01
-LOOK_BACK = 360
+LOOK_BACK = 480
 APART = 120  # bars between two signals, at least
 
 
@@ -74,7 +74,7 @@ def rule() -> dict[str, Any]:
 
 
 def task(bars: int, seed: int) -> Task:
-    """A price that wanders around 0.04 by 12 bp a minute; a signal is a close above the last six hours'."""
+    """A price that wanders around 0.04 by 12 bp a minute; a signal is a close above the last eight hours'."""
     rng = np.random.default_rng(seed)
     log = np.empty(bars)
     at = 0.0

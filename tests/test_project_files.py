@@ -171,6 +171,8 @@ def test_the_makefile_has_every_target_with_a_line_of_help() -> None:
         "test",
         "crash",
         "storm",
+        "halts",
+        "soak",
         "check",
         "bench",
         "lock",

@@ -7,13 +7,12 @@ be told that nobody is there while the first shot gets ready.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
 
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mexclab.daemon.requests import Answer, Reason
 from mexclab.errors import MexclabError
@@ -21,6 +20,9 @@ from mexclab.errors import MexclabError
 STARTING = "the desk is starting: it reads its ledger and asks the venue. Until then it takes a halt alone"
 BODY_BYTES = 64_000
 Halt = Callable[[str, str], Awaitable[Answer]]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
 class EarlyDoor:
@@ -34,21 +36,19 @@ class EarlyDoor:
     def __init__(self, token: str, halt: Halt) -> None:
         self._token = token
         self._halt = halt
-        self._inside: ASGIApp | None = None
-        self._early = Router(
-            [
-                Route("/health/live", self._live),
-                Route("/health/ready", self._ready),
-                Route("/halt", self._take_halt, methods=["POST"]),
-                Route("/{path:path}", self._later, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-            ]
-        )
+        self._inside: FastAPI | None = None
+        self._early = early = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        early.add_api_route("/health/live", self._live)
+        early.add_api_route("/health/ready", self._ready)
+        early.add_api_route("/halt", self._take_halt, methods=["POST"])
+        every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        early.add_api_route("/{path:path}", self._later, methods=every)
 
-    def open(self, inside: ASGIApp) -> None:
+    def open(self, inside: FastAPI) -> None:
         """From now on everything is answered by ``inside``."""
         self._inside = inside
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         await (self._inside or self._early)(scope, receive, send)
 
     async def _live(self, _request: Request) -> JSONResponse:

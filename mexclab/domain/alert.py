@@ -116,7 +116,8 @@ def _kept_short(event: e.Event) -> tuple[str, str] | None:
         case e.Rehearsed(by=by, evidence=evidence):
             return "critical", f"the rehearsal of the emergency by {by} failed; see {evidence}"
         case e.SagaEnded(saga_id=name, outcome="compensated", why=why):
-            return "warning", f"the intent {name} was taken back: {why}"
+            # a desk that takes one back by itself alerts that when it decides it; this is how it ended
+            return "info", f"the intent {name} was taken back: {why}"
         case e.DaemonStarted(mode=mode, venue=venue, version=version):
             return "info", f"the desk started: {mode}, {venue}, mexclab {version}"
         case e.DaemonStopped(why=why):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from mexclab.domain.saga import Saga
 from mexclab.domain.saga import fold as fold_saga
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import Snipe, SnipeState
+from mexclab.domain.values import changed
 from mexclab.errors import DomainError
 
 
@@ -62,13 +63,10 @@ class Desk:
         self.external: dict[str, e.ExternalOrderSeen] = {}
         self.protections: dict[str, Protection] = {}  # by id; those that ended are let go in time
         self.spent: dict[str, int] = {}  # protections that are over, and until when their cause might be seen
-        self.monitors: dict[
-            tuple[str, str], e.MonitorChanged
-        ] = {}  # by (name, symbol or ""): its last change
+        self.monitors: dict[tuple[str, str], e.MonitorChanged] = {}  # the last change, by name and symbol
         self.confirmed: e.LimitsConfirmed | None = None  # the limits that a person took on last
         self.checked: e.AccountChecked | None = None  # the last preflight of the account
         self.marked: e.EquityMarked | None = None  # the last mark of the equity
-        self.peak_mark: e.EquityMarked | None = None  # and the highest
         self.peaks: tuple[e.EquityMarked, ...] = ()  # those that a look-back may find the highest
         self.rehearsed: e.Rehearsed | None = None  # the last rehearsal of the emergency
         self.sagas: dict[str, Saga] = {}  # those that go on, by id
@@ -183,7 +181,7 @@ class Desk:
         match event:
             case e.DaemonStarted():
                 if not self.orders and not self.portfolio.positions:
-                    self.portfolio = replace(self.portfolio, opening_balance=event.opening_balance)
+                    self.portfolio = changed(self.portfolio, opening_balance=event.opening_balance)
             case e.Halted():
                 self.halt = self.halt or Halt(event.at_ns, event.by, event.why)
             case e.Resumed():
@@ -217,8 +215,6 @@ class Desk:
                 self.checked = event
             case e.EquityMarked():
                 self.marked = event
-                if self.peak_mark is None or event.equity >= self.peak_mark.equity:
-                    self.peak_mark = event
                 self.peaks = peaks_after(self.peaks, event)
             case e.Rehearsed():
                 self.rehearsed = event
@@ -268,7 +264,7 @@ class Desk:
                 executed = max(event.executed, order.executed or ZERO)
                 self._put(order.moved(OrderState.CANCELED, why=event.why, executed=executed))
             case e.Fired(client_id=client_id):
-                self._put(replace(self._order(client_id), left_ns=event.at_ns))
+                self._put(changed(self._order(client_id), left_ns=event.at_ns))
             case _:
                 pass  # told for people and for research; changes no state
 
@@ -278,11 +274,11 @@ class Desk:
                 self._keep(Snipe(plan, planned_ns=event.at_ns))
             case e.SnipeRetimed(snipe_id=snipe_id):
                 snipe = self._snipe(snipe_id)
-                plan = replace(snipe.plan, not_before_ns=event.not_before_ns, deadline_ns=event.deadline_ns)
-                self._keep(replace(snipe, plan=plan, preflights=()))
+                plan = changed(snipe.plan, not_before_ns=event.not_before_ns, deadline_ns=event.deadline_ns)
+                self._keep(changed(snipe, plan=plan, preflights=()))
             case e.PreflightDone(snipe_id=snipe_id):
                 snipe = self._snipe(snipe_id)
-                self._keep(replace(snipe, preflights=(*snipe.preflights, event.preflight)))
+                self._keep(changed(snipe, preflights=(*snipe.preflights, event.preflight)))
             case e.SnipeMoved(snipe_id=snipe_id):
                 self._move(self._snipe(snipe_id), event)
 
@@ -292,10 +288,10 @@ class Desk:
             case e.ExitDecided():
                 snipe = snipe.moved(SnipeState.EXITING, exit_why=event.reason, why=event.why)
             case e.ExitReplaced():
-                plan = replace(snipe.plan, exit=event.exit)
-                snipe = replace(snipe, plan=plan, stop_price=None, peak_price=None)
+                plan = changed(snipe.plan, exit=event.exit)
+                snipe = changed(snipe, plan=plan, stop_price=None, peak_price=None)
             case e.StopRaised():
-                snipe = replace(snipe, stop_price=event.stop_price, peak_price=event.peak)
+                snipe = changed(snipe, stop_price=event.stop_price, peak_price=event.peak)
         self._keep(snipe)
 
     def _move(self, snipe: Snipe, event: e.SnipeMoved) -> None:
@@ -321,7 +317,7 @@ class Desk:
         self._by_snipe[order.snipe_id] = (*self._by_snipe.get(order.snipe_id, ()), order.client_id)
         snipe = self.snipes.get(order.snipe_id)
         if snipe is not None and order.side is Side.BUY:
-            self._keep(replace(snipe, attempts_made=snipe.attempts_made + 1))
+            self._keep(changed(snipe, attempts_made=snipe.attempts_made + 1))
 
     def _accept(self, order: Order, event: e.OrderAccepted) -> None:
         facts: dict[str, object] = {"venue_id": event.venue_id, "acked_ns": event.at_ns}
@@ -329,13 +325,13 @@ class Desk:
         if order.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.CANCEL_SENT):
             self._put(order.moved(OrderState.ACCEPTED, **facts))
         else:  # a fill or a cancel overtook the acknowledgement: the facts are kept, the state stands
-            self._put(replace(order, **facts))  # type: ignore[arg-type]
+            self._put(changed(order, **facts))
 
     def _ask_cancel(self, order: Order, event: e.CancelSent) -> None:
         """A wish to cancel tells nothing of an order that has not been acknowledged: its state stands."""
         if order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
             order = order.moved(OrderState.CANCEL_SENT, why=event.why)
-        self._put(replace(order, cancel_ns=event.at_ns))
+        self._put(changed(order, cancel_ns=event.at_ns))
 
     def _fill(self, fill: Fill) -> None:
         if fill.trade_id in self._trades:

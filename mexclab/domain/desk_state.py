@@ -92,7 +92,6 @@ class DeskState:
     confirmed: e.LimitsConfirmed | None
     checked: e.AccountChecked | None
     marked: e.EquityMarked | None
-    peak_mark: e.EquityMarked | None
     peaks: tuple[e.EquityMarked, ...]
     rehearsed: e.Rehearsed | None
     sagas: tuple[Saga, ...]
@@ -129,7 +128,6 @@ class DeskState:
             confirmed=desk.confirmed,
             checked=desk.checked,
             marked=desk.marked,
-            peak_mark=desk.peak_mark,
             peaks=desk.peaks,
             rehearsed=desk.rehearsed,
             sagas=tuple(desk.sagas.values()),
@@ -146,7 +144,7 @@ def put(desk: Desk, state: DeskState) -> None:
     desk.portfolio = state.holdings.portfolio()
     desk.halt, desk.strategy, desk.reconciled = state.halt, state.strategy, state.reconciled
     desk.confirmed, desk.checked, desk.rehearsed = state.confirmed, state.checked, state.rehearsed
-    desk.marked, desk.peak_mark, desk.peaks = state.marked, state.peak_mark, state.peaks
+    desk.marked, desk.peaks = state.marked, state.peaks
     desk.spent.update(state.spent)
     desk.protections.update((each.protection_id, each) for each in state.protections)
     for each in state.monitors:

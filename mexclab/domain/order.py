@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
 from mexclab.domain.market import Side, Symbol
-from mexclab.domain.values import quick
+from mexclab.domain.values import changed, quick
 from mexclab.errors import DomainError, IllegalTransition
 
 CLIENT_ID = re.compile(r"[0-9a-zA-Z_-]{1,32}\Z")
@@ -185,7 +185,7 @@ class Order:
                 f"order {self.client_id} cannot go from {self.state} to {to}",
                 client_id=self.client_id, was=str(self.state), to=str(to),
             )  # fmt: skip
-        return replace(self, state=to, **changes)  # type: ignore[arg-type]
+        return changed(self, state=to, **changes)
 
     def filled_by(self, fill: Fill) -> Order:
         """The order after one more trade; a trade that it already has changes nothing.
@@ -206,5 +206,5 @@ class Order:
         if whole:
             return self.moved(OrderState.FILLED, fills=fills)
         if self.state in (OrderState.CANCELED, OrderState.CANCEL_SENT):
-            return replace(self, fills=fills)  # the cancel stands for the rest
+            return changed(self, fills=fills)  # the cancel stands for the rest
         return self.moved(OrderState.PARTIALLY_FILLED, fills=fills)

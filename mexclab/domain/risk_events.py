@@ -87,7 +87,7 @@ class AccountChecked:
 class EquityMarked:
     """What everything was worth at the best bids of this moment, in quote units.
 
-    ``unpriced``: symbols held whose price nobody knew; they count as nothing in it.
+    ``unpriced``: symbols held whose price nobody knew; they stand at what they cost.
     """
 
     at_ns: int

@@ -8,12 +8,13 @@ steps before it. Both machines are tables, and the ledger holds every step of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeVar
 
 from mexclab.domain.risk_events import SagaBegun, SagaEnded, SagaStepped
+from mexclab.domain.values import changed
 from mexclab.errors import DomainError, IllegalTransition
 
 T = TypeVar("T", bound=StrEnum)
@@ -131,8 +132,8 @@ class Saga:
             where = f"{to} before {turn.name}, which is {turn.state}"
             raise self._illegal(f"step {name}", f"{self.state} {step.state}", where)
         turned = SagaState.COMPENSATING if to is StepState.FAILED else self.state
-        steps = tuple(replace(each, state=to, why=why) if each is step else each for each in self.steps)
-        return replace(self, steps=steps, state=turned, why=why if to is StepState.FAILED else self.why)
+        steps = tuple(changed(each, state=to, why=why) if each is step else each for each in self.steps)
+        return changed(self, steps=steps, state=turned, why=why if to is StepState.FAILED else self.why)
 
     def ended(self, outcome: Ending, why: str = "") -> Saga:
         """The saga at its end.
@@ -148,7 +149,7 @@ class Saga:
             raise self._illegal(
                 "it", self.state, f"{SagaState.ENDED} {outcome} while {left.name} is {left.state}"
             )
-        return replace(self, state=SagaState.ENDED, outcome=outcome, why=why or self.why)
+        return changed(self, state=SagaState.ENDED, outcome=outcome, why=why or self.why)
 
     def _illegal(self, who: str, was: str, to: str) -> IllegalTransition:
         return IllegalTransition(

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from mexclab.domain.clock import span
 from mexclab.domain.market import Symbol
-from mexclab.domain.values import quick
+from mexclab.domain.values import changed, quick
 from mexclab.errors import DomainError, IllegalTransition
 
 SNIPE_ID = re.compile(r"[0-9a-zA-Z_-]{1,20}\Z")
@@ -335,4 +335,4 @@ class Snipe:
                 f"snipe {self.snipe_id} cannot go from {self.state} to {to}",
                 snipe_id=self.snipe_id, was=str(self.state), to=str(to),
             )  # fmt: skip
-        return replace(self, state=to, **changes)  # type: ignore[arg-type]
+        return changed(self, state=to, **changes)

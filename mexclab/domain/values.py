@@ -1,4 +1,4 @@
-"""Frozen values that are made by the million.
+"""Frozen values that are made, and made anew with a change, by the million.
 
 The constructor of a frozen dataclass writes each field by its name, through ``object.__setattr__``. With
 slots the field's own slot can write it, which takes a good third less. A bar that is replayed makes three
@@ -7,7 +7,9 @@ values, an order that is folded a dozen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
+from operator import attrgetter
 from typing import Any, TypeVar
 
 V = TypeVar("V")
@@ -50,3 +52,26 @@ def _parameter(field: Field[Any], names: dict[str, Any]) -> str:
         names[f"_default_{field.name}"] = field.default
         return f"{field.name}=_default_{field.name}"
     return field.name
+
+
+_KINDS: dict[type, tuple[dict[str, int], Callable[[Any], tuple[Any, ...]]]] = {}
+
+
+def changed(value: V, **changes: Any) -> V:
+    """``dataclasses.replace`` in half the time, for a dataclass of two fields or more that takes them all.
+
+    It is made by its constructor, and so held against its rules, as every value is.
+
+    Raises:
+        KeyError: it has no field of that name.
+    """
+    kind = type(value)
+    known = _KINDS.get(kind)
+    if known is None:
+        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        known = _KINDS[kind] = {name: place for place, name in enumerate(names)}, attrgetter(*names)
+    places, read = known
+    row = list(read(value))
+    for name, other in changes.items():
+        row[places[name]] = other
+    return kind(*row)

@@ -93,7 +93,7 @@ class Guard:
             self._seq = engine.seq
             if not self._has_news():
                 return False
-        elif self._foreseen is not None and self._is_as_foreseen(now):
+        elif self._next_ns and not engine.rules.polls and self._is_as_foreseen(now):
             return False
         return not engine.shots or min(engine.shots.values()) - now > STILL_NS
 
@@ -128,42 +128,40 @@ class Guard:
             self._judged_ns = now
         earned = protections.due(desk, rules, now, vitals.mark.equity)
         await engine.record(*happened, *(e.ProtectionRaised(now, each) for each in earned))
-        self._foreseen = self._foresee(vitals, now) if not engine.rules.polls else None
-
-    def _foresee(self, vitals: Vitals, now: int) -> Foreseen | None:
-        """In a recording: until when, and down to which bids, another look can find nothing new.
-
-        What has been looked at needs no second look: until a trade or a result of ours, only falling prices,
-        a new day and the next mark of the equity lead to anything, and a pause is found in time if the look
-        comes with the signal that it bars.
-        """
-        engine, desk = self._engine, self._engine.desk
-        bids = {p.symbol: price for p in desk.portfolio.held if (price := self._price(p.symbol))}
-        if len(bids) < len(desk.portfolio.held):
-            return None
-        until_ns = (now // DAY + 1) * DAY
-        if not bids:
-            return Foreseen(engine.seq, until_ns, bids)
-        far = {symbol: bid * FORESEEN for symbol, bid in bids.items()}
-        mark = mark_of(desk.portfolio, desk.portfolio.valued(far), now)
-        live = [rule for rule in engine.rules.protections if rule.kind in _LIVE_RULES]
-        worse = replace(vitals, mark=mark)
-        is_found = fired(desk.portfolio, engine.rules.limits, engine.rules.halt, worse) or protections.due(
-            desk, live, now, mark.equity
-        )
-        if self._stakes:
-            until_ns = min(until_ns, (desk.marked.at_ns if desk.marked else now) + RECORDED_MARK_NS)
-        return Foreseen(engine.seq, until_ns, bids if is_found else far)
+        self._foreseen = None
 
     def _is_as_foreseen(self, now: int) -> bool:
+        """In a recording: whether another look can find nothing that the last one did not.
+
+        Until a trade or a result of ours, only falling prices, a new day and the next mark of the equity lead
+        to anything; and a pause is found in time if the look comes with the signal that it bars.
+        """
         engine, known = self._engine, self._foreseen
-        if known is None or now >= known.until_ns:
-            return False
-        if known.seq != engine.seq:
+        if known is None or known.seq != engine.seq:
             if self._has_news() or any(snipe.state.is_waiting for snipe in engine.desk.live_snipes()):
                 return False
-            self._foreseen = known = replace(known, seq=engine.seq)
+            known = self._foresee(now) if known is None else replace(known, seq=engine.seq)
+            self._foreseen = known
+        if known is None or now >= known.until_ns:
+            return False
         return not known.bids or all((self._price(each) or ZERO) >= bid for each, bid in known.bids.items())
+
+    def _foresee(self, now: int) -> Foreseen | None:
+        """Look ahead to prices that are far lower; None: something would be found there."""
+        engine, desk = self._engine, self._engine.desk
+        portfolio, until_ns = desk.portfolio, (now // DAY + 1) * DAY
+        if self._stakes:
+            until_ns = min(until_ns, (desk.marked.at_ns if desk.marked else now) + RECORDED_MARK_NS)
+        far = {p.symbol: bid * FORESEEN for p in portfolio.held if (bid := self._price(p.symbol))}
+        if len(far) < len(portfolio.held):
+            return None
+        if far:
+            mark = mark_of(portfolio, portfolio.valued(far), now)
+            live = [rule for rule in engine.rules.protections if rule.kind in _LIVE_RULES]
+            found = fired(portfolio, engine.rules.limits, engine.rules.halt, Vitals(mark))
+            if found or protections.due(desk, live, now, mark.equity):
+                return None
+        return Foreseen(engine.seq, until_ns, far)
 
     def triggers(self) -> list[Trigger]:
         """The triggers whose condition holds at this moment."""

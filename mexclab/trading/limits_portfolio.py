@@ -33,8 +33,6 @@ def losses(case: Case) -> Iterator[Line]:
                  f"today's loss is {lost}{without}; the limit is {limits.day_loss_quote}"),
     )  # fmt: skip
     peak = desk.portfolio.peak_equity or desk.portfolio.opening_balance
-    if desk.peak_mark is not None:
-        peak = max(peak, desk.peak_mark.equity)
     fall = (peak - standing.equity) / peak if peak > 0 else ZERO
     yield (
         "drawdown", fall, limits.drawdown, "fraction", fall >= limits.drawdown,

@@ -231,7 +231,8 @@ def _made(engine: Engine, signal: Signal, shown: tuple[Market | None, Decimal | 
     if market is None or reference is None:
         missing = "trading rules" if market is None else "reference price"
         raise DomainError(f"the venue shows no {missing} yet, and a plan needs a price cap")
-    plan = sized(engine, engine.strategy.plan(signal, market, reference), market)
+    plan = engine.strategy.plan(signal, market, reference)
+    plan = sized(engine, replace(plan, strategy=plan.strategy or engine.strategy.name), market)
     entries.entry_order(plan, market, 1, now)
     return plan
 

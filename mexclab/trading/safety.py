@@ -30,7 +30,7 @@ async def halt(engine: Engine, by: str, why: str) -> str:
 
 
 def halt_early(engine: Engine, by: str, why: str) -> None:
-    """Halt a desk that has not recovered yet; ``recovery.start`` writes it down before it decides anything."""
+    """Halt a desk that has not recovered yet; ``recovery.start`` writes it down before it decides."""
     engine.halting = True
     engine.halts += 1
     engine.early_halt = engine.early_halt or (by, why)

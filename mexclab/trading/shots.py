@@ -56,6 +56,8 @@ async def check(engine: Engine, snipe_id: str, stage: str) -> None:
                 reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
             await engine.market(plan.symbol, fresh=True)
     except (VenueUnavailable, TimeoutError) as error:
+        if isinstance(error, VenueUnavailable):
+            engine.failed(error)
         words = getattr(error, "message", f"the venue did not answer the checks in {CHECK_S:g} s")
         reasons.append(("venue_unavailable", words))
     except DomainError as error:

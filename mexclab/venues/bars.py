@@ -110,6 +110,7 @@ class BarVenue:
         self.matcher.add(bars.market)
         self._signals = _by_close(bars, signals)
         self._place = 0  # of the next bar
+        self._close_ns, self._bars, self._symbol = bars.close_ns, len(bars.close_ns), bars.market.symbol
         self._count = 0
         self._queue: list[tuple[int, int, Order | str | Happening]] = []  # requests and reports, by arrival
         self._sides: dict[int, tuple[Level, ...]] = {}
@@ -129,10 +130,9 @@ class BarVenue:
 
     async def until(self, at_ns: int) -> Sequence[Happening]:
         """The next bar or report before ``at_ns``; else it becomes ``at_ns``, and nothing has happened."""
-        close_ns = self.bars.close_ns
         while True:
             place = self._place
-            bar_ns = close_ns[place] if place < len(close_ns) else _NEVER
+            bar_ns = self._close_ns[place] if place < self._bars else _NEVER
             if self._queue and self._queue[0][0] < min(bar_ns, at_ns):
                 told = self._deliver()
                 if told:
@@ -153,7 +153,7 @@ class BarVenue:
         if side is None:
             level = Level(ticks * self.bars.market.tick, self.terms.depth)
             side = self._sides[ticks] = (level,)
-        seen = BookSeen(Book(self.bars.market.symbol, side, side, close_ns, self._place))
+        seen = BookSeen(Book(self._symbol, side, side, close_ns, self._place))
         if self._rests:
             for one in Side:
                 self._tell(self._quote(one, close_ns), close_ns)

@@ -46,7 +46,7 @@ def test_nothing_outside_the_list_is_ever_an_alert_and_everything_in_it_exists(s
         (e.MonitorChanged(1, "clock", None, "tripped", "9", "1", "off"), "warning", "for the venue"),
         (e.Rehearsed(1, False, 1, 2, 3, "x.json", "Ann"), "critical", "failed; see x.json"),
         (e.Rehearsed(1, True, 1, 2, 3, "x.json", "Ann"), "info", "everything held"),
-        (e.SagaEnded(1, "s1", "compensated", "no money"), "warning", "s1 was taken back: no money"),
+        (e.SagaEnded(1, "s1", "compensated", "no money"), "info", "s1 was taken back: no money"),
         (e.LimitsConfirmed(1, "main", "d", (), "Ann", "seen"), "info", "main were confirmed by Ann"),
         (e.DaemonStarted(1, "paper", "MEXC", "1", Decimal(1)), "info", "the desk started"),
         (e.DaemonStopped(1, "asked"), "info", "the desk stopped: asked"),

@@ -24,7 +24,7 @@ def main() -> int:
     try:
         with Databases.up(folder) as databases:
             chosen = [BY_NAME[name] for name in asked.situation or BY_NAME]
-            names = asked.client or list(clients.ALL)
+            names = asked.client or list(clients.HALTING)
             found = matrix.played_out(
                 databases, names, chosen, matrix.Wish(asked.rounds, _tell, asked.stride_ms)
             )

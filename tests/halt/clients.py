@@ -87,5 +87,11 @@ def trigger(stage: Stage) -> int:
     return lost[0].heard_ns
 
 
+def nobody(stage: Stage) -> int:
+    """Nobody asks: what a halt would have prevented happens."""
+    return time.time_ns()
+
+
 PEOPLE: Mapping[str, Client] = {"cli": command_line, "api": api, "dashboard": dashboard, "file": file}
-ALL: Mapping[str, Client] = {**PEOPLE, "trigger": trigger}
+HALTING: Mapping[str, Client] = {**PEOPLE, "trigger": trigger}
+ALL: Mapping[str, Client] = {**HALTING, "nobody": nobody}

@@ -55,7 +55,7 @@ class Wish:
 
 def lives(names: Sequence[str], rounds: int) -> Iterator[Sequence[str]]:
     """The clients of each life's rounds: people share one; what a trigger has fired on stays for a minute."""
-    people = [name for name in names if name in clients.PEOPLE]
+    people = [name for name in names if name != "trigger"]
     if people:
         yield [name for _ in range(rounds) for name in people]
     for _ in range(rounds if "trigger" in names else 0):
@@ -91,6 +91,13 @@ def _play(stage: Stage, situation: Situation, done: Round) -> None:
     before, frames, began_s = stage.ledger.last, _frames(stage), time.monotonic()
     asked_ns = situation.run(stage, clients.ALL[done.client])
     done.frames_per_s = (_frames(stage) - frames) / (time.monotonic() - began_s)
+    if done.client == "nobody":
+        done.entries = len(stage.entries(asked_ns))
+        if not done.entries:
+            done.wrong.append("nobody halted, and nothing was entered: the other rounds prove nothing")
+        stage.behaves()
+        _sell(stage, done)
+        return
     stage.until(lambda: stage.ledger.since(before, "Halted"), DURABLE_S)
     done.durable_ms = (stage.ledger.since(before, "Halted")[0].heard_ns - asked_ns) / MILLISECOND
     later = stage.entries(asked_ns)

@@ -12,6 +12,7 @@ from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Fill
 from mexclab.domain.snipe import Plan
 from mexclab.store.memory import MemoryLedger
+from tests.saga_truth import between
 
 ZERO = Decimal(0)
 
@@ -40,6 +41,7 @@ class WatchedLedger(MemoryLedger):
             self.shadow.fold(event)
             self._count(event)
             self.broken += [f"event {number} ({type(event).__name__}): {why}" for why in self._wrong(event)]
+        self.broken += [f"event {last}: {why}" for why in between(self.shadow)]
         return last
 
     def _count(self, event: e.Event) -> None:

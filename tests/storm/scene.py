@@ -114,7 +114,10 @@ def settings_of(weather: Weather) -> Settings:
             total_exposure_quote=Decimal(10**6),
             day_loss_quote=Decimal(10**6),
             drawdown=Decimal(1),
-            loss_streak=1000,
+            concentration=Decimal(1),
+            cluster_quote=Decimal(10**6),
+            value_at_risk_quote=Decimal(10**6),
+            expected_shortfall_quote=Decimal(10**6),
         ),
     )
 
