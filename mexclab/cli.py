@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mexclab.commands import desk, ledger, orders, rehearse, risk, strategy, watch
+from mexclab.commands import desk, ledger, orders, portfolio, rehearse, risk, strategy, watch
 from mexclab.commands.common import ConfigFile, settings_of
 from mexclab.errors import MexclabError
 
@@ -217,6 +217,7 @@ def run(
 
 desk.register(app)
 orders.register(app)
+portfolio.register(app)
 watch.register(app)
 app.command()(rehearse.rehearse)
 app.add_typer(strategy.app, name="strategy")

@@ -165,5 +165,25 @@ def test_what_the_desk_holds_and_orders_is_shown_while_it_trades(visit: Visit, d
     visit.until("desk.querySelector('.mx-card, .mx-results li') !== null", 60)
 
 
+def test_the_portfolio_is_a_page_of_its_own_that_the_address_keeps(visit: Visit, dashboard: str) -> None:
+    visit.page.click("button[data-view=portfolio]")
+    visit.page.wait_for_selector(".mx-folio .mx-table td >> text=opening snipe", timeout=60_000)
+    told = visit.page.inner_text(".mx-folio")
+    for words in (
+        "Profit after fees",
+        "By symbol, after fees",
+        "What a bad hour would do",
+        "How many bets it is",
+    ):
+        assert words in told
+    visit.until("desk.querySelector('.mx-folio .mx-curve canvas') !== null", 30)
+    assert "view=portfolio" in visit.page.url
+    assert visit.page.evaluate(FAULTS) == []
+    assert not visit.page.is_visible(".mx-grid")
+    visit.page.click("button[data-view=desk]")
+    visit.page.wait_for_selector(".mx-grid", state="visible")
+    assert "view=" not in visit.page.url
+
+
 def test_the_console_stays_clean(visit: Visit) -> None:
     assert visit.complaints == []

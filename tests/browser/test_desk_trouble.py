@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 from mexclab.daemon import api
 from tests.browser.pages import FAULTS, WIDE, Visit, served_dashboard
-from tests.browser.told_desk import COMPARED, LIVE, ToldDesk, page
+from tests.browser.told_desk import COMPARED, LIVE, PAUSE, ToldDesk, page
 from tests.notebook.station import TOKEN, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -116,6 +116,41 @@ def test_dust_is_a_list_of_its_own_and_no_position(visit: Visit) -> None:
 
 def test_a_result_tells_what_its_post_mortem_says(visit: Visit) -> None:
     assert words(visit, ".mx-results li") == "12:00 OLDUSDT +2.03 USDT (+5.7 %) by time, held for 30 min 01 s"
+
+
+def test_a_limit_that_is_reached_and_one_that_nobody_knows_are_told_apart(visit: Visit) -> None:
+    lines = visit.page.locator(".mx-limits li").all_inner_texts()
+    assert [" ".join(line.split()) for line in lines] == [
+        "exposure 80.00 / 200.00 USDT",
+        "day loss 110.00 / 100.00 USDT",
+        "value at risk unknown / 160.00 USDT",
+    ]
+    levels = visit.page.eval_on_selector_all(".mx-limits li", "all => all.map(each => each.dataset.level)")
+    assert levels == ["good", "bad", "bad"]
+    assert words(visit, ".mx-guard h2") == "Risk 1 missing, 1 paused, 2 at its limit, 1 tripped"
+
+
+def test_what_live_trading_lacks_and_what_tripped_is_said_with_its_reason(visit: Visit) -> None:
+    told = words(visit, ".mx-guard")
+    assert "✕ live limits nobody has confirmed these limits" in told
+    assert "✕ spread · ABCUSDT the spread is 14 %" in told
+    assert "Market monitors: 1 quiet" in told
+    assert "Emergency rehearsed 3.0 d ago: ✓ passed, halted in 12 ms, flat in 900 ms" in told
+
+
+def test_a_pause_says_why_and_how_long_and_ends_by_a_reason_only(visit: Visit, told: ToldDesk) -> None:
+    pause = visit.page.locator(".mx-pauses li")
+    assert "‖ loss streak · all entries" in pause.inner_text()
+    assert "the last 3 snipes lost" in pause.inner_text()
+    assert "59:5" in pause.inner_text() or "01:00:00" in pause.inner_text()
+    pause.get_by_text("Release…").click()
+    pause.get_by_role("button", name="Release", exact=True).click()
+    assert told.risk.released == [], "a release without a reason is none"
+    pause.get_by_label("Reason to release").fill("looked at all three")
+    pause.get_by_role("button", name="Release", exact=True).click()
+    visit.page.wait_for_selector(".mx-toast:has-text('released: entries may go on')", timeout=30_000)
+    assert told.risk.released == [(PAUSE, "looked at all three")]
+    visit.until("desk.querySelector('.mx-pauses li') === null", 30)
 
 
 def test_compare_now_asks_the_daemon_and_tells_what_it_found(visit: Visit, told: ToldDesk) -> None:

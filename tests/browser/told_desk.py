@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mexclab.daemon.requests import Reason
+from mexclab.daemon.risk_types import (
+    BreachRow,
+    LimitRow,
+    MonitorRow,
+    ProtectionRow,
+    RehearsedRow,
+    TriggerRow,
+)
 from mexclab.daemon.row_types import (
     DisputeRow,
     ExitRow,
@@ -20,7 +29,7 @@ from mexclab.daemon.row_types import (
     StopRow,
     TargetRow,
 )
-from mexclab.domain.clock import HOUR, MINUTE, SECOND
+from mexclab.domain.clock import DAY, HOUR, MINUTE, SECOND
 from mexclab.domain.market import Symbol
 from tests.notebook.station import Desk
 
@@ -79,6 +88,32 @@ RISK = {
     "unrealised": "12",
     "equity": "1012",
     "limits": [],
+    "protections": [],
+    "monitors": [],
+    "missing": [],
+    "rehearsed": None,
+    "triggers": [asdict(TriggerRow("day_loss", True, False, "100 USDT", ""))],
+}
+PAUSE = "loss_streak:all:OLD-1"
+LIMITS = (
+    LimitRow("total_exposure_quote", "exposure", "80.00", "200.00", "USDT", 0.4, False),
+    LimitRow("day_loss_quote", "day loss", "110.00", "100.00", "USDT", 1.0, True, "reached"),
+    LimitRow("value_at_risk_quote", "value at risk", None, "160.00", "USDT", None, True, "no price"),
+)
+LOST = ProtectionRow(
+    PAUSE, "loss_streak", None, NOW - MINUTE, NOW + HOUR, "until 14:00", "3", "3", HOUR,
+    "the last 3 snipes lost",
+)  # fmt: skip
+WIDE = MonitorRow("spread", "ABCUSDT", "tripped", "0.14", "0.10", "the spread is 14 %", NOW - MINUTE)
+CLOCK = MonitorRow("clock", None, "quiet", "3 ms", "250 ms", "3 ms off", None)
+UNSEEN = BreachRow("live_limits", "none", "confirmed", "nobody has confirmed these limits")
+DRILL = RehearsedRow(NOW - 3 * DAY, True, 12_000_000, 900_000_000, 40_000_000, "r.json", "alice")
+GUARDED = RISK | {
+    "limits": [asdict(row) for row in LIMITS],
+    "protections": [asdict(LOST)],
+    "monitors": [asdict(WIDE), asdict(CLOCK)],
+    "missing": [asdict(UNSEEN)],
+    "rehearsed": asdict(DRILL),
 }
 RESULT = {
     "symbol": "OLDUSDT", "snipe_id": "OLD-1", "closed_ns": NOW - HOUR, "profit": "2.0292", "reason": "time",
@@ -99,10 +134,25 @@ LISTING = {
 
 
 @dataclass
+class ToldRisk:
+    """Knows one pause, until somebody releases it."""
+
+    released: list[tuple[str, str]] = field(default_factory=list)
+
+    def knows(self, protection_id: str) -> bool:
+        return protection_id == PAUSE
+
+    async def release(self, protection_id: str, reason: Reason) -> str:
+        self.released.append((protection_id, reason.why))
+        return "released: entries may go on"
+
+
+@dataclass
 class ToldDesk(Desk):
     """Shows that desk; ``troubled`` False: a desk on which nothing has happened yet."""
 
     troubled: bool = True
+    risk: ToldRisk = field(default_factory=ToldRisk)
 
     def picture(self, frame: int, symbol: Symbol | None) -> dict[str, Any]:
         told = _trouble() if self.troubled else _nothing()
@@ -117,7 +167,8 @@ class ToldDesk(Desk):
         }
         about |= {"venue": "told", "version": "0", "speed": 1.0, "health": {"ready": True, "checks": []}}
         chart = {"symbol": "ABCUSDT", "interval_s": 15, "candles": [], "book": {"bids": [], "asks": []}}
-        return about | told | {"risk": RISK, "chart": chart | {"marks": [], "at_ns": NOW}}
+        risk = RISK if not self.troubled else GUARDED | ({"protections": []} if self.risk.released else {})
+        return about | told | {"risk": risk, "chart": chart | {"marks": [], "at_ns": NOW}}
 
 
 def page() -> OrderPage:

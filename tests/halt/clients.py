@@ -83,7 +83,7 @@ def trigger(stage: Stage) -> int:
         row = stage.snipe(stage.held)
         assert row is not None
         stage.act(f"/snipes/{row['snipe_id']}/exit", ladder="4000:100", why=WHY)
-    lost = stage.until(lambda: stage.ledger.since(before, "OrderLost"), START_S)
+    lost = stage.until("lost order", lambda: stage.ledger.since(before, "OrderLost"), START_S)
     return lost[0].heard_ns
 
 

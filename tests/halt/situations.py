@@ -13,7 +13,7 @@ from typing import Any
 from mexclab.domain.clock import SECOND
 from tests.halt import clients
 from tests.halt.clients import Client
-from tests.halt.stage import START_S, WAIT_S, Stage
+from tests.halt.stage import START_S, TIMEOUT_MS, WAIT_S, Stage
 
 AFTER_S = 1.5  # that an opening is watched after it
 NOISY = 8  # listings that trade in a busy life, each with a hundred looks at its book a second
@@ -69,7 +69,7 @@ def _mid_burst(stage: Stage, client: Client) -> int:
     symbol, opens_ns = stage.armed()
     closed = {"act": "forbid_api", "symbol": symbol, "open_s": 0, "for_s": CLOSED_S}
     stage.goes_wrong(acts=[closed])
-    stage.until(lambda: len(stage.entries(0, symbol)) >= FIRED)
+    stage.until(f"burst for {symbol}", lambda: len(stage.entries(0, symbol)) >= FIRED)
     stage.is_quiet = False
     asked_ns = client(stage)
     stage.is_quiet = True
@@ -80,7 +80,7 @@ def _mid_burst(stage: Stage, client: Client) -> int:
 def _restart(stage: Stage, client: Client) -> int:
     """The desk was killed while something was armed; it is asked while the next one starts."""
     _, opens_ns = stage.armed(UP_S + 1)
-    stage.until(lambda: stage.ledger.since(stage.ledger.last - 50, "SnipeRetimed"))
+    stage.until("new opening", lambda: stage.ledger.since(stage.ledger.last - 50, "SnipeRetimed"))
     stage.end(signal.SIGKILL)
     if client is clients.trigger:
         stage.cancel_all(stage.held)  # it will be offered anew
@@ -91,7 +91,7 @@ def _restart(stage: Stage, client: Client) -> int:
     asked: list[int] = []
     asking = threading.Thread(target=lambda: asked.append(client(stage)))
     asking.start()
-    stage.until(stage.is_up, START_S)
+    stage.until("start", stage.is_up, START_S)
     asking.join(WAIT_S)
     stage.is_quiet = True
     _wait_until(max(opens_ns, time.time_ns()))
@@ -114,7 +114,7 @@ def _wait_until(opens_ns: int) -> None:
 SITUATIONS: Sequence[Situation] = (
     Situation("idle", _idle),
     Situation("under load", _idle, extra=NOISY, is_busy=True, prepare=_noise),
-    Situation("network out", _network_out),
+    Situation("network out", _network_out, own={"venue": {"timeout_ms": TIMEOUT_MS}}),
     Situation("mid-burst", _mid_burst),
     Situation("restart", _restart),
 )

@@ -48,7 +48,7 @@ CALM = {
     "depth_multiple": 0,
 }
 USUAL: Mapping[str, Mapping[str, Any]] = {
-    "venue": {"ip_weight_10s": 100_000, "timeout_ms": TIMEOUT_MS, **SECONDS},
+    "venue": {"ip_weight_10s": 100_000, **SECONDS},
     "listings": {"poll_interval_s": 1},
     "limits": {
         "clock_offset_ms": 5000, "stale_price_s": 30, "clock_age_s": 300, "orders_per_s": 12,
@@ -130,7 +130,7 @@ class Stage:
 
     def start(self) -> None:
         self.launch()
-        self.until(self.is_up, START_S)
+        self.until("start", self.is_up, START_S)
 
     def end(self, number: int) -> None:
         assert self.desk is not None
@@ -152,10 +152,10 @@ class Stage:
         row = self.snipe(symbol)
         return "" if row is None else str(row["state"])
 
-    def until(self, holds: Callable[[], T | None], within_s: float = WAIT_S) -> T:
+    def until(self, what: str, holds: Callable[[], T | None], within_s: float = WAIT_S) -> T:
         deadline = time.monotonic() + within_s
         while not (found := holds()):
-            assert time.monotonic() < deadline, f"waited {within_s:g} s in vain\n{self.log[-3000:]}"
+            assert time.monotonic() < deadline, f"no {what} in {within_s:g} s\n{self.log[-3000:]}"
             time.sleep(LOOK_S)
         return found
 
@@ -171,7 +171,7 @@ class Stage:
     def armed(self, seconds: float = SOON_S) -> tuple[str, int]:
         """A listing that was armed and opens so soon, and when."""
         symbol = self.symbols.pop()
-        row = self.until(lambda: self.snipe(symbol))
+        row = self.until(f"plan of {symbol}", lambda: self.snipe(symbol))
         reply = self.act(f"/snipes/{row['snipe_id']}/arm")
         assert reply.status_code == 200, reply.text
         return symbol, self.opens_in(symbol, seconds)
@@ -179,14 +179,14 @@ class Stage:
     def loaded(self) -> tuple[str, int]:
         """A listing whose shot is loaded, and when it opens: within a second."""
         symbol, opens_ns = self.armed()
-        self.until(lambda: self.state(symbol) == "FIRING")
+        self.until(f"shot for {symbol}", lambda: self.state(symbol) == "FIRING")
         return symbol, opens_ns
 
     def buy(self) -> None:
         """Hold something of a listing, and offer it for sale."""
         self.held, _ = self.armed()
-        self.until(lambda: self.state(self.held) == "ENTERED")
-        self.until(lambda: self.sales(0))
+        self.until(f"entry in {self.held}", lambda: self.state(self.held) == "ENTERED")
+        self.until(f"offer of {self.held}", lambda: self.sales(0))
 
     # -- the venue -------------------------------------------------------------------------------
 

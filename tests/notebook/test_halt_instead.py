@@ -49,7 +49,7 @@ def test_a_desk_that_cannot_write_it_down_gets_the_file(tmp_path: Path) -> None:
         leave_address(tmp_path, url)
         with (
             DeskClient.on(tmp_path) as client,
-            pytest.raises(DeskError, match="takes nothing more.*was left"),
+            pytest.raises(DeskError, match=r"takes nothing more.*was left"),
         ):
             client.halt("looks odd")
     assert reason_in(tmp_path / "HALT") is not None

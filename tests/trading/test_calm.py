@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from mexclab.config import LimitSettings, ProtectionSettings
+from mexclab.domain import events as e
 from mexclab.domain.market import Book
 from mexclab.domain.snipe import Snipe
 from mexclab.replay_bars import BarDesk
@@ -100,6 +101,8 @@ async def test_what_the_guard_foresees_is_what_it_would_have_found(seed: int) ->
     tape = replace(wander(1500, seed), rules=Rules(limits=limits, protections=PAUSES.rules()), cash=1000)
     quick, naive = await run(desk_of(tape)), await run(anxious(desk_of(tape)))
     assert quick.ledger.fingerprint() == naive.ledger.fingerprint()
+    kinds = {type(event) for _, event in quick.ledger.read()}
+    assert {e.ProtectionRaised, e.EquityMarked} <= kinds
 
 
 async def test_the_guard_foresees_falls_of_what_is_held() -> None:

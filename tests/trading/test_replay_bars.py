@@ -85,9 +85,8 @@ async def test_a_take_profit_that_rests_is_sold_at_its_price_with_the_first_clos
 
 
 async def test_a_trailing_stop_follows_the_closes() -> None:
-    tape = Tape([4000] * 5 + [4080, 4160, 4150, 4070] + [4000] * 20, [2],
-                exit={"ladder": "50:100", "trailing_stop": Decimal("0.02"), "stop_loss": Decimal("0.1")})  # fmt: skip
-    desk = await run(desk_of(tape))
+    plan = {"ladder": "50:100", "trailing_stop": Decimal("0.02"), "stop_loss": Decimal("0.1")}
+    desk = await run(desk_of(Tape([4000] * 5 + [4080, 4160, 4150, 4070] + [4000] * 20, [2], exit=plan)))
     (trade,) = trades_of(desk.engine.desk)
     assert (trade.exit_bar, trade.exit_ticks) == (8, 4070)
     assert written(desk, e.StopRaised)
@@ -104,7 +103,7 @@ async def test_a_loss_streak_bars_the_next_signals_of_a_recording_too() -> None:
     rules = Rules(
         limits=WIDE, protections=ProtectionSettings(loss_streak=2, cooldown_s=0, drawdown=Decimal(0)).rules()
     )
-    desk = await run(desk_of(Tape(fall, [10, 50, 90, 130], rules=rules)))
+    desk = await run(desk_of(Tape(fall, [10, 50, 90, 110], rules=rules)))
     assert [event.protection.kind for event in written(desk, e.ProtectionRaised)] == ["loss_streak"]
     states = [(snipe.state, snipe.reason) for snipe in desk.engine.desk.snipes.values()]
     assert states[:2] == [(SnipeState.CLOSED, "stop")] * 2
