@@ -106,6 +106,9 @@ def rehearse(settings: Settings, say: Say) -> Rehearsal:
             place.unlink(missing_ok=True)
             raise
         done.steps.append(Step("stage", time.time_ns(), time.time_ns(), False, error.message))
+    except BaseException:  # Ctrl-C: an empty file is no evidence
+        place.unlink(missing_ok=True)
+        raise
     done.evidence = str(place)
     try:
         _write(place, json.dumps(done.to_dict(), indent=1))

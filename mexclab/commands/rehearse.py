@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def rehearse(json: AsJson = False, config: ConfigFile = None) -> None:
     from mexclab.rehearsal import rehearse as practise
 
     settings = settings_of(config)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # the stage is cleared then
     done = practise(settings, lambda words: typer.echo(words, err=True))
     kept = _told(config, done.summary())
     told = done.to_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from mexclab.domain.clock import DAY, HOUR
 from mexclab.domain.portfolio import Portfolio, Valuation
 from mexclab.domain.risk_events import EquityMarked
@@ -21,12 +23,20 @@ def peaks_after(peaks: tuple[EquityMarked, ...], mark: EquityMarked) -> tuple[Eq
     The highest of the last n hours is then the first of them that is not older, to within an hour. There
     are at most as many as hours in a year, however long the desk runs.
     """
-    kept = [peak for peak in peaks if peak.equity > mark.equity and peak.at_ns > mark.at_ns - LONGEST_NS]
+    first, end = bisect_right(peaks, mark.at_ns - LONGEST_NS, key=_time), len(peaks)
+    while end > first and peaks[end - 1].equity <= mark.equity:
+        end -= 1
+    kept = peaks[first:end]
     if kept and kept[-1].at_ns // HOUR == mark.at_ns // HOUR:
-        return tuple(kept)
+        return kept
     return (*kept, mark)
 
 
 def peak_since(peaks: tuple[EquityMarked, ...], since_ns: int) -> EquityMarked | None:
     """The highest mark after ``since_ns``; None: nothing has been marked since."""
-    return next((peak for peak in peaks if peak.at_ns > since_ns), None)
+    place = bisect_right(peaks, since_ns, key=_time)
+    return peaks[place] if place < len(peaks) else None
+
+
+def _time(peak: EquityMarked) -> int:
+    return peak.at_ns

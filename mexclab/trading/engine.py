@@ -161,7 +161,8 @@ class Engine:
             touched: set[str] = set()
             for happening in happenings:
                 if isinstance(happening, BookSeen):
-                    await self._see(happening.book)
+                    if self._note(happening.book):
+                        await self._tell_first(happening.book)
                 elif isinstance(happening, TradeSeen):
                     await self._witness(happening.trade)
                 elif isinstance(happening, SignalSeen):
@@ -178,7 +179,8 @@ class Engine:
         async with self.gate:
             known = self.books.get(book.symbol)
             if known is None or known.at_ns < book.at_ns:
-                await self._see(book)
+                if self._note(book):
+                    await self._tell_first(book)
                 await self.act(set())
 
     async def book(self, news: Sequence[e.Event]) -> set[str]:
@@ -202,6 +204,7 @@ class Engine:
                 )
             if isinstance(event, e.OrderLost):
                 self.monitors.failed(event.at_ns, f"{event.client_id}: {event.why}")
+                self.guard.hasten()
                 text = f"{event.client_id} is of unknown fate ({event.why}); its symbol is frozen"
                 await self.record(e.AlertRaised(event.at_ns, "critical", text, e.correlation(event)))
             if isinstance(event, e.OrderAccepted):
@@ -233,10 +236,6 @@ class Engine:
             return False
         snipes = self.desk.live_snipes()
         return not snipes or all(each.state in _HOLDING and self._is_calm(each) for each in snipes)
-
-    async def _see(self, book: Book) -> None:
-        if self._note(book):
-            await self._tell_first(book)
 
     def _note(self, book: Book) -> bool:
         """Remember a book; whether it is the first one of its symbol."""

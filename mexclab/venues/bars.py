@@ -4,20 +4,23 @@ Each bar becomes a book at the instant at which it is complete: both sides at it
 order meets the last close before it arrives, by the same matching as on the paper venue; an order that rests
 is looked at with each new close. What happened inside a bar is not known and not guessed.
 
-Time is moved here, by hand, from one bar or report to the next; other tasks get a turn now and then.
+Time is moved here, by hand, from one bar or report to the next; other tasks get a turn now and then. While
+nothing of ours rests, is held or is on its way, nobody waits for a bar: those up to the next signal are told
+in bundles, as a stream tells what came in one frame.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import Protocol
 
-from mexclab.domain.clock import MILLISECOND
+from mexclab.domain.clock import DAY, MILLISECOND
 from mexclab.domain.listing import CalendarEntry, SymbolState
 from mexclab.domain.market import Book, Level, Market, Side, Symbol
 from mexclab.domain.order import Fill, Order
@@ -37,7 +40,7 @@ from mexclab.venues.matcher import Matcher, News
 
 OWNER = "me"
 _MAKER = "the bars"
-_TURN = 1024  # bars after which other tasks get a turn
+_TURN = 1024  # bars, or bundles of them, after which other tasks get a turn
 _NEVER = 1 << 63
 
 
@@ -84,11 +87,13 @@ class BarTerms:
         balances: what is free at the start, by asset.
         depth: base units that stand at each close, on either side.
         latency_ns: the round trip of a request; half of it is the way there.
+        bundle: bars that are told at once, at most, while nothing is at stake; 1: always one by one.
     """
 
     balances: Mapping[str, Decimal]
     depth: Decimal
     latency_ns: int = 50 * MILLISECOND
+    bundle: int = 60
 
 
 class BarVenue:
@@ -109,6 +114,7 @@ class BarVenue:
         self.matcher = Matcher({OWNER: terms.balances})
         self.matcher.add(bars.market)
         self._signals = _by_close(bars, signals)
+        self._told_at = sorted(self._signals)
         self._place = 0  # of the next bar
         self._close_ns, self._bars, self._symbol = bars.close_ns, len(bars.close_ns), bars.market.symbol
         self._count = 0
@@ -116,6 +122,8 @@ class BarVenue:
         self._sides: dict[int, tuple[Level, ...]] = {}
         self._lots = int(terms.depth // bars.market.lot)
         self._rests = False  # whether an order of ours is open
+        self._is_idle = terms.bundle > 1  # whether nothing is open or held
+        self._turn = 0  # bars or bundles since other tasks had one
 
     # -- Feed ------------------------------------------------------------------------------------
 
@@ -138,8 +146,12 @@ class BarVenue:
                 if told:
                     return told
             elif bar_ns < at_ns:
-                if not place % _TURN:
+                self._turn += 1
+                if self._turn == _TURN:
+                    self._turn = 0
                     await asyncio.sleep(0)
+                if self._is_idle and not self._queue:
+                    return self._bundle(place, at_ns)
                 return self._bar(place, bar_ns)
             else:
                 await self._clock.sleep_until(at_ns)
@@ -148,17 +160,41 @@ class BarVenue:
     def _bar(self, place: int, close_ns: int) -> Sequence[Happening]:
         self._clock.move_to(close_ns)
         self._place = place + 1
-        ticks = self.bars.ticks[place]
-        side = self._sides.get(ticks)
-        if side is None:
-            level = Level(ticks * self.bars.market.tick, self.terms.depth)
-            side = self._sides[ticks] = (level,)
+        side = self._side(self.bars.ticks[place])
         seen = BookSeen(Book(self._symbol, side, side, close_ns, self._place))
         if self._rests:
             for one in Side:
                 self._tell(self._quote(one, close_ns), close_ns)
         raised = self._signals.get(close_ns)
         return (seen,) if raised is None else (seen, *raised)
+
+    def _bundle(self, place: int, at_ns: int) -> Sequence[Happening]:
+        """The bars before ``at_ns``, up to a signal's or the end of a day; the first of a day comes alone."""
+        close_ns, ticks, symbol = self._close_ns, self.bars.ticks, self._symbol
+        day = close_ns[place] // DAY
+        if place and close_ns[place - 1] // DAY != day:
+            return self._bar(place, close_ns[place])
+        stop = bisect_left(
+            close_ns, min(at_ns, (day + 1) * DAY), place, min(place + self.terms.bundle, self._bars)
+        )
+        signal = bisect_left(self._told_at, close_ns[place])
+        if signal < len(self._told_at):
+            stop = bisect_right(close_ns, self._told_at[signal], place, stop)
+        news: list[Happening] = []
+        for number in range(place, stop):
+            side = self._sides.get(ticks[number]) or self._side(ticks[number])
+            news.append(BookSeen(Book(symbol, side, side, close_ns[number], number + 1)))
+        self._clock.move_to(close_ns[stop - 1])
+        self._place = stop
+        news += self._signals.get(close_ns[stop - 1], ())
+        return news
+
+    def _side(self, ticks: int) -> tuple[Level, ...]:
+        """Either side of a book at this close; a price comes again and again."""
+        side = self._sides.get(ticks)
+        if side is None:
+            side = self._sides[ticks] = (Level(ticks * self.bars.market.tick, self.terms.depth),)
+        return side
 
     def _quote(self, side: Side, at_ns: int) -> News:
         """Let whoever wants to trade on ``side`` find the last close; nobody stands in the book before."""
@@ -193,6 +229,8 @@ class BarVenue:
             if not isinstance(happening, TradeSeen):
                 self._push(back_ns, happening)
         self._rests = bool(self.matcher.open_orders(OWNER))
+        held = self.matcher.accounts.balance(OWNER, self._symbol.base).total
+        self._is_idle = self.terms.bundle > 1 and not self._rests and not held
 
     def _push(self, at_ns: int, item: Order | str | Happening) -> None:
         self._count += 1

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from starlette.responses import PlainTextResponse
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
 from mexclab.daemon.early_door import BODY_BYTES, EarlyDoor
 from mexclab.daemon.requests import Answer
@@ -96,7 +97,13 @@ async def test_a_desk_that_does_not_start_does_not_claim_to_be_halted(
 
 
 async def test_once_it_is_open_everything_goes_inside(desk: Desk, client: httpx.AsyncClient) -> None:
-    desk.door.open(PlainTextResponse("inside"))
-    assert (await client.get("/snapshot")).text == "inside"
-    assert (await client.post("/halt", json={"why": "x"})).text == "inside"
+    inside = FastAPI()
+
+    @inside.api_route("/{path:path}", methods=["GET", "POST"])
+    async def answer(path: str) -> PlainTextResponse:
+        return PlainTextResponse(f"inside {path}")
+
+    desk.door.open(inside)
+    assert (await client.get("/snapshot")).text == "inside snapshot"
+    assert (await client.post("/halt", json={"why": "x"})).text == "inside halt"
     assert desk.asked == []

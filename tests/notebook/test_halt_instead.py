@@ -7,10 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from mexclab.errors import DaemonUnreachable, DeskError, NotAuthorised
 from mexclab.notebook.desk import DeskClient
@@ -23,11 +21,14 @@ def leave_address(folder: Path, url: str) -> None:
     (folder / "daemon.token").write_text("a-token")
 
 
-def says(status: int, **body: object) -> Starlette:
-    async def answer(_request: Request) -> JSONResponse:
+def says(status: int, **body: object) -> FastAPI:
+    app = FastAPI()
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    async def answer(path: str) -> JSONResponse:
         return JSONResponse(body, status)
 
-    return Starlette(routes=[Route("/{path:path}", answer, methods=["POST", "GET"])])
+    return app
 
 
 def test_where_no_desk_runs_the_file_is_left_and_the_sentence_says_where(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def wander(bars: int, seed: int, every: int = 15) -> Tape:
     return Tape(ticks, signals)
 
 
-def desk_of(tape: Tape) -> BarDesk:
+def desk_of(tape: Tape, bundle: int = 60) -> BarDesk:
     """The desk, not yet started; it buys for 50 quote units."""
     close_ns = [FIRST + (bar + 1) * MINUTE for bar in range(len(tape.ticks))]
     signals = [
@@ -76,7 +76,7 @@ def desk_of(tape: Tape) -> BarDesk:
         "ladder": f"{Decimal(GAIN) / 10}:100", "stop_loss": Decimal(LOSS) / 1000, "time_stop_s": HOLD * 60,
     }  # fmt: skip
     strategy = OpeningSnipe(OpeningParameters(**{**usual, **tape.exit}))
-    terms = BarTerms({"USDT": Decimal(tape.cash)}, depth=Decimal(10**9))
+    terms = BarTerms({"USDT": Decimal(tape.cash)}, depth=Decimal(10**9), bundle=bundle)
     return bar_desk(Bars(tape.market, close_ns, tape.ticks), signals, strategy, tape.rules, terms)
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
+from mexclab import replay
 from mexclab.config import LimitSettings, ProtectionSettings
 from mexclab.domain import events as e
 from mexclab.domain.clock import MINUTE
-from mexclab.domain.market import Symbol
+from mexclab.domain.market import Market, Symbol
+from mexclab.domain.reports import BookSeen, Happening
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import DataError, DomainError
-from mexclab.replay_bars import BarDesk, bars_of
+from mexclab.replay_bars import IDENTITY, BarDesk, bars_of
 from mexclab.runtime.clock import ManualClock
+from mexclab.trading import recovery
 from mexclab.trading.engine import Rules
 from mexclab.venues.bars import Bars, BarTerms, BarVenue
 from tests.trading.bars_scene import (
@@ -66,6 +70,31 @@ async def test_every_trade_goes_the_way_of_every_other_snipe() -> None:
 async def test_the_same_bars_give_the_same_history() -> None:
     first, second = [await run(desk_of(wander(800, 7))) for _ in range(2)]
     assert first.ledger.fingerprint() == second.ledger.fingerprint()
+
+
+@pytest.mark.parametrize("market", [BARS_ONLY, WITH_LIMITS])
+@pytest.mark.parametrize("every", [12, 150])
+async def test_bars_in_bundles_give_the_history_that_they_give_one_by_one(market: Market, every: int) -> None:
+    rules = Rules(limits=WIDE, protections=ProtectionSettings().rules())
+    tape = replace(wander(4000, 11, every), market=market, rules=rules)
+    bundled, single = [await run(desk_of(tape, bundle)) for bundle in (60, 1)]
+    assert bundled.ledger.fingerprint() == single.ledger.fingerprint()
+    assert bundled.engine.desk.results
+    assert written(bundled, e.ProtectionRaised)
+
+
+async def test_while_something_is_at_stake_every_bar_comes_alone() -> None:
+    desk = desk_of(Tape([4000] * 200, [70]))
+    sizes: dict[int, int] = {}
+
+    def count(news: Iterable[Happening]) -> None:
+        books = [each.book for each in news if isinstance(each, BookSeen)]
+        sizes.update({books[-1].version: len(books)} if books else {})
+
+    await recovery.start(desk.engine, IDENTITY)
+    await replay.run(desk.engine, desk.end_ns, count)
+    held = dict.fromkeys(range(72, 92), 1)
+    assert sizes == {60: 60, 71: 11, **held, 151: 60, 200: 49}
 
 
 async def test_a_signal_that_comes_while_a_snipe_is_at_work_is_declined_and_said_why() -> None:

@@ -172,6 +172,9 @@ class Wire:
         """Ledger and venue come to hold the same, to the last digit, without anybody's help."""
         await self.until(lambda: not differences(self))
         report = await recovery.reconcile(self.engine)
+        if report.unknown_left:  # an answer was lost meanwhile, of an order that the stream had told of
+            await self.until(lambda: not differences(self))
+            report = await recovery.reconcile(self.engine)
         assert (report.fills_found, report.unknown_left, report.external) == (0, 0, 0), self.described()
 
     async def is_managed(self) -> None:

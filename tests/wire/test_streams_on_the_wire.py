@@ -74,6 +74,8 @@ async def a_gap_in_the_book(wire: Wire) -> None:
 
 async def a_book_that_stopped(wire: Wire) -> None:
     """The first attempts buy nothing; prices come, then no more: what was seen last grows old."""
+    patient = wire.settings.snipe.model_copy(update={"attempts": 40})  # enough of them until it is too old
+    wire.settings = wire.settings.model_copy(update={"snipe": patient})
     await wire.start()
     act = {"act": "forbid_api", "symbol": str(wire.symbol), "open_s": 0, "for_s": 30}
     wire.plan({"channel": "*aggre*", "fault": "drop", "between_s": [2.5, 60]}, act=[act])
