@@ -58,6 +58,6 @@ lock: setup  ## resolve pyproject.toml anew into requirements.lock
 	--no-header --no-annotate --extra dev pyproject.toml --output-file requirements.lock $(ARGS)
 
 clean:  ## remove what was built: .venv, the live panel, caches
-	@rm -rf .venv build dist frontend/node_modules mexclab/notebook/static/panel.js mexclab/notebook/static/panel.css
+	@rm -rf .venv .venv-bench build dist frontend/node_modules mexclab/notebook/static/panel.js mexclab/notebook/static/panel.css
 	@rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
 	@find mexclab tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

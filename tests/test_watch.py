@@ -74,6 +74,13 @@ def desk(folder: Path, there: Receiver) -> Iterator[Running]:
         desk.stop()
 
 
+def catches_sigterm(pid: int) -> bool:
+    """Whether the process has come so far that a signal is heard, and does not just end it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 @contextmanager
 def watch(data: Path, stdin: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """``mexclab watch --json`` that is up; ended in the end."""
@@ -87,6 +94,7 @@ def watch(data: Path, stdin: str = "") -> Iterator[subprocess.Popen[bytes]]:
     with process.stdin:
         process.stdin.write(stdin.encode())
     try:
+        until(lambda: catches_sigterm(process.pid), 40)
         yield process
     finally:
         if process.poll() is None:

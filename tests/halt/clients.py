@@ -73,10 +73,10 @@ def trigger(stage: Stage) -> int:
     """The answer to an order is lost and ``halt.errors`` is 1, from the moment at which the loss is durable.
 
     The order is the one that is under way in a burst, or comes with a start; else a new offer of what is
-    held. Where nothing is answered, it is from the moment at which the first answer can have been missed.
+    held. Where nothing is answered, it is from the moment at which the first answer that counts is overdue.
     """
     if stage.silent_ns:
-        return stage.silent_ns + TIMEOUT_MS * MILLISECOND
+        return stage.until("question", stage.unanswered_ns) + TIMEOUT_MS * MILLISECOND
     before = stage.ledger.last
     stage.loses_an_answer()
     if stage.is_quiet:

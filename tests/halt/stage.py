@@ -35,6 +35,7 @@ LOOK_S = 0.01
 SOON_S = 5.0  # in which the desk hears of an opening, checks, and loads
 FILE = "HALT"
 TIMEOUT_MS = 1000
+COUNTED = {"GET /api/v3/ticker/bookTicker", "GET /api/v3/time"}  # that a desk asks by the clock alone
 MANY = 10**6
 T = TypeVar("T")
 
@@ -222,6 +223,14 @@ class Stage:
         self.silent_ns = time.time_ns()
         late = {"fault": "delay", "delay_ms": 900_000}
         self.goes_wrong({"path": "*", **late}, {"channel": "*", "fault": "drop"})
+
+    def unanswered_ns(self) -> int | None:
+        """When the first question came in whose answer the desk misses, by this machine's clock."""
+        told = self.venue.state()
+        ahead_ns = told["now_ns"] - time.time_ns()
+        applied = told["faults"]["applied"]
+        found = [each["at_ns"] for each in applied if each["what"] in COUNTED and each["fault"] == "delay"]
+        return min(found) - ahead_ns if found else None
 
     def goes_wrong(self, *rules: Mapping[str, Any], acts: Sequence[Mapping[str, Any]] = ()) -> None:
         self.venue.post("faults", rule=[dict(rule) for rule in rules], act=[dict(act) for act in acts])

@@ -9,12 +9,14 @@ import pytest
 
 from mexclab.config import LimitSettings, ProtectionSettings
 from mexclab.domain import events as e
-from mexclab.domain.market import Book
+from mexclab.domain.market import Book, Side
+from mexclab.domain.order import Order, OrderType
 from mexclab.domain.snipe import Snipe
 from mexclab.replay_bars import BarDesk
-from mexclab.trading import exits
+from mexclab.trading import exits, shots
 from mexclab.trading.engine import Engine, Rules
 from mexclab.trading.guard import Guard
+from mexclab.trading.risk import Intent, review
 from tests.trading.bars_scene import WITH_LIMITS, Tape, desk_of, run, wander
 
 PLANS = [
@@ -114,3 +116,28 @@ async def test_the_guard_foresees_falls_of_what_is_held() -> None:
     quick, naive = await run(desk_of(tape)), await run(anxious(desk_of(tape)))
     assert quick.engine.desk.halt is not None
     assert quick.ledger.fingerprint() == naive.ledger.fingerprint()
+
+
+@pytest.mark.parametrize("signals", [[100], [2990]])
+async def test_scenarios_that_are_not_made_would_not_have_changed_the_verdict(signals: list[int]) -> None:
+    """With nothing held and with something: whatever an entry is worth, the same limits are broken."""
+    tape = replace(wander(3000, 4), signals=signals)
+    desk = await run(desk_of(tape))
+    engine, market = desk.engine, tape.market
+    now, price = engine.parts.clock.now_ns(), Decimal("0.04")
+    plan = next(iter(engine.desk.snipes.values())).plan
+    left_out = 0
+    for worth in range(10, 400, 5):
+        size = (Decimal(worth) / price, price)
+        order = Order("bars-b-9", market.symbol, Side.BUY, OrderType.IMMEDIATE_OR_CANCEL, *size)
+        intent = Intent(order, plan)
+        short = shots.facts_of(engine, market, now, intent.value)
+        whole = shots.facts_of(engine, market, now)
+        left_out += short.tails is None
+        assert whole.tails is not None
+        broken = [
+            {breach.limit for breach in review(intent, engine.desk, engine.rules.limits, facts).breaches}
+            for facts in (short, whole)
+        ]
+        assert broken[0] == broken[1]
+    assert 0 < left_out < 78
