@@ -28,6 +28,7 @@ from mexclab.domain.risk_events import (
     SagaStepped as SagaStepped,
     VerdictGiven as VerdictGiven,
 )
+
 # isort: on
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import ExitPlan, Plan, Preflight, SnipeState
