@@ -37,7 +37,9 @@ def hurried(words: Sequence[str], environ: Mapping[str, str]) -> int | None:
         return None
     if message is None:
         return None
-    sys.stdout.write(f"{message}\n")
+    from mexclab.notebook.mode import before  # when it is done: nothing waits for it any more
+
+    sys.stdout.write(f"{before(str(told.get('mode', '')), message)}\n")
     return 0
 
 

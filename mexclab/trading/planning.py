@@ -209,9 +209,13 @@ async def _plan(engine: Engine, now: int) -> None:
             at_opening = replace(signal, open_ns=openings[signal.symbol])
             event = e.SnipePlanned(now, _made(engine, at_opening, (market, reference), now))
         except (DomainError, VenueUnavailable) as error:
-            if engine.desk.declined.get(signal.signal_id) == error.message:
+            reason = error.message
+            if isinstance(error, VenueUnavailable):
+                engine.failed(error)
+                reason = "the venue does not answer"  # its own sentence counts seconds, and is new each time
+            if engine.desk.declined.get(signal.signal_id) == reason:
                 continue
-            event = e.PlanDeclined(now, signal.signal_id, signal.symbol, error.message, error.message)
+            event = e.PlanDeclined(now, signal.signal_id, signal.symbol, reason, error.message)
         async with engine.gate:
             if engine.strategy is not strategy:
                 return  # it was tuned meanwhile: the next look plans by what is in force then
