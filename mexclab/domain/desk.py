@@ -96,7 +96,7 @@ class Desk:
 
     def open_orders(self) -> Iterator[Order]:
         """Orders of which more may come, the oldest first."""
-        return (self.orders[client_id] for client_id in self._open)
+        return map(self.orders.__getitem__, self._open)
 
     def orders_of(self, snipe_id: str) -> list[Order]:
         return [self.orders[client_id] for client_id in self._by_snipe.get(snipe_id, ())]
@@ -158,7 +158,8 @@ class Desk:
         return [each for each in active if symbol is None or each.covers(symbol)]
 
     def unknown_orders(self) -> list[Order]:
-        return [order for order in self.open_orders() if order.state is OrderState.UNKNOWN]
+        unknown = OrderState.UNKNOWN  # looked up once: a desk may hold hundreds of open orders
+        return [order for order in self.open_orders() if order.state is unknown]
 
     def frozen(self, symbol: Symbol) -> bool:
         """Whether an order of unknown fate, or a dispute with the venue, forbids entries in ``symbol``."""
