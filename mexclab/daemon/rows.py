@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from mexclab.daemon.row_types import (
     DisputeRow,
@@ -23,6 +23,7 @@ from mexclab.daemon.row_types import (
 from mexclab.domain import events as e
 from mexclab.domain.clock import SECOND, span
 from mexclab.domain.desk import Desk
+from mexclab.domain.figures import digits, ten_digits
 from mexclab.domain.market import Book, Market
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.portfolio import ZERO, Position
@@ -30,21 +31,17 @@ from mexclab.domain.snipe import LADDERS, ExitPlan, Snipe, written_ladder
 from mexclab.trading import exits
 from mexclab.trading.handling import Remainder
 
-LONGEST = 40  # digits before or after the point
 MOST_EXTERNAL = 500
-_TEN_DIGITS = Context(prec=10)
 
 
 def exact(value: Decimal) -> str:
-    """The number digit for digit; with an exponent only where zeros would fill the page."""
-    exponent = value.as_tuple().exponent
-    is_short = isinstance(exponent, int) and -LONGEST <= exponent <= LONGEST
-    return f"{value:f}" if is_short else str(value)
+    """The number digit for digit, as the ledger has it."""
+    return digits(value)
 
 
 def short(value: Decimal | None) -> str | None:
     """A quotient, to ten significant digits."""
-    return None if value is None else exact(_TEN_DIGITS.plus(value))
+    return None if value is None else digits(ten_digits(value))
 
 
 def order_row(order: Order) -> OrderRow:
