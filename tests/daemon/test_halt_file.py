@@ -139,7 +139,7 @@ def test_the_short_way_of_the_command_line_halts_as_the_long_one_does(daemon: Ru
     command = [sys.executable, "-X", "importtime", "-m", "mexclab", "halt", 'it "looks" odd: äöü']
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.startswith("halted: 0 shots dropped")
+    assert done.stdout.startswith("PAPER: halted: 0 shots dropped")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
     assert not imported & {"typer", "pydantic", "httpx", "mexclab.cli"}
     halt = next(body for kind, body in events(daemon) if kind == "Halted")
