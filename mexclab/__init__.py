@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mexclab.notebook.lab import Lab
 
 __all__ = ["Lab", "MexclabError", "Settings", "Symbol", "__version__"]
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 _HOMES = {
     "Lab": "mexclab.notebook.lab",

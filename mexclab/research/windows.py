@@ -221,6 +221,10 @@ class Panel:
         segment = self.segment_of(positions)
         return self.segment_time[segment] + (positions - self.segment_start[segment]) * self.interval_ns
 
+    def log_at(self, positions: np.ndarray) -> np.ndarray:
+        """Natural logarithm of the close at each bar position; same shape, float64."""
+        return self.log[positions]
+
     def symbol_position(self, symbol: str) -> int:
         """Where ``symbol`` stands in ``symbols``; ParameterError when it is not there."""
         if symbol not in self.symbols:
