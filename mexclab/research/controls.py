@@ -139,7 +139,7 @@ def control_means(
                 wanted = case.times[member] + shift
                 drawn[:, member] = positions[statistics.nearest_in(ring, wanted, panel.interval_ns)]
         end = drawn + length - 1
-        simple = np.expm1(panel.log[end + case.horizon] - panel.log[end])
+        simple = np.expm1(panel.log_at(end + case.horizon) - panel.log_at(end))
         means[:, column] = simple @ statistics.votes(case.labels)
     return means
 

@@ -23,7 +23,7 @@ from mexclab.research.controls import (
     check_panel,
     control_means,
 )
-from mexclab.research.scan import compiled
+from mexclab.research.forward import followed, log_paths
 from mexclab.research.similarity import Matches
 from mexclab.research.windows import Panel, Query, span
 
@@ -89,25 +89,6 @@ class Outcomes:
         )
         lines = [_line(row, self.query.interval_ns) for row in self.table.to_dicts()]
         return "\n".join([head, columns, *lines, self.verdict, *(f"note: {note}" for note in self.notes)])
-
-
-@compiled()
-def _follow(log, starts, length, horizon, found):  # type: ignore[no-untyped-def]
-    """Fill found (4, n): log return, best and worst log return on the way, and return in volatilities."""
-    for n in range(len(starts)):
-        last = starts[n] + length - 1
-        variance = 0.0
-        for i in range(starts[n], last):
-            variance += (log[i + 1] - log[i]) ** 2
-        best = 0.0
-        worst = 0.0
-        for i in range(last + 1, last + horizon + 1):
-            best = max(best, log[i] - log[last])
-            worst = min(worst, log[i] - log[last])
-        found[0, n] = log[last + horizon] - log[last]
-        found[1, n] = best
-        found[2, n] = worst
-        found[3, n] = found[0, n] / np.sqrt(variance / (length - 1) * horizon)
 
 
 def outcomes(
@@ -199,7 +180,7 @@ def fan(panel: Panel, matches: Matches, found: Outcomes, sample: int = 5000) -> 
     ahead = np.arange(horizon + 1)
 
     def paths(starts: np.ndarray) -> np.ndarray:
-        logs = panel.log[starts[:, None] + length - 1 + ahead]
+        logs = log_paths(panel, starts + length - 1, len(ahead))
         return np.expm1(logs - logs[:, :1])
 
     quantiles = statistics.weighted_quantiles(paths(case.starts), statistics.votes(case.labels), SHARES)
@@ -210,14 +191,13 @@ def fan(panel: Panel, matches: Matches, found: Outcomes, sample: int = 5000) -> 
 
 
 def _measure(panel: Panel, starts: np.ndarray, length: int, horizon: int) -> dict[str, np.ndarray]:
-    found = np.empty((4, len(starts)))
-    _follow(panel.log, starts, length, horizon, found)
+    found = followed(panel, starts, length, horizon)
     return {
-        "log": found[0],
-        "simple": np.expm1(found[0]),
-        "best": np.expm1(found[1]),
-        "worst": np.expm1(found[2]),
-        "scaled": found[3],
+        "log": found.log,
+        "simple": np.expm1(found.log),
+        "best": np.expm1(found.best),
+        "worst": np.expm1(found.worst),
+        "scaled": found.scaled(horizon),
     }
 
 

@@ -73,15 +73,18 @@ async def resume(engine: Engine, by: str, why: str) -> str:
     """Allow entries again, after checks of its own.
 
     Raises:
-        RiskRefused: a check does not hold; every one that fails is named.
+        RiskRefused: a check does not hold; every one that fails is named. So is a halt that was written
+            while this waited for the gate: whoever asked had not seen it.
     """
-    halts = engine.halts
+    halts, seen = engine.halts, engine.desk.halt
     async with engine.gate:
         if engine.desk.halt is None and not engine.desk.disputed:
             engine.halting = engine.halts != halts  # a halt that could not be written ends here
             return "not halted; nothing changed"
         reasons = [f"order {order.client_id} has an unknown fate" for order in engine.desk.unknown_orders()]
         reasons += engine.guard.objections()
+        if (halt := engine.desk.halt) is not None and halt != seen:
+            reasons.append(f"{halt.by} halted the desk meanwhile ({halt.why}): resume once more if that is over")
         if not why.strip():
             reasons.append("a reason is required")
         if reasons:

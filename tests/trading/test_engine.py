@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -162,6 +163,23 @@ async def test_resume_needs_a_reason_and_allows_entries_again(station: Make) -> 
     await safety.resume(desk.engine, "ada", "the drill is over")
     await desk.run(desk.script(Fate.PLAIN).opens_ns + MINUTE)
     assert snipe_of(desk, Fate.PLAIN).entered_ns is not None
+
+
+async def test_a_resume_does_not_undo_a_halt_that_was_written_while_it_waited(station: Make) -> None:
+    desk = station()
+    await desk.start()
+    await safety.halt(desk.engine, "ada", "a drill")
+    async with desk.engine.gate:
+        waiting = asyncio.create_task(safety.resume(desk.engine, "ada", "the drill is over"))
+        await asyncio.sleep(0)
+        now = desk.clock.now_ns()
+        await desk.engine.record(e.Resumed(now, "bob", "the drill is over"))
+        await safety.halt_inside(desk.engine, "trigger venue_errors", "every third answer failed")
+    with pytest.raises(RiskRefused, match="trigger venue_errors halted the desk meanwhile"):
+        await waiting
+    assert desk.engine.halting
+    assert desk.engine.desk.halt is not None
+    assert await safety.resume(desk.engine, "ada", "seen") == "resumed: new entries are allowed"
 
 
 async def test_a_halt_survives_a_restart(station: Make) -> None:
