@@ -45,6 +45,10 @@ class Exchange(Protocol):
 
     def submit(self, order: Order) -> None: ...
 
+    def stop_sending(self, order: Order) -> None:
+        """What of it has not left does not leave any more; nothing is asked of the venue."""
+        ...
+
     def cancel(self, order: Order) -> None: ...
 
     async def order(self, client_id: str, symbol: Symbol) -> VenueOrder | None:

@@ -25,6 +25,9 @@ async def halt(engine: Engine, by: str, why: str) -> str:
     """
     engine.halting = True  # before the gate: a shot that is being released sees it
     engine.halts += 1
+    for order in engine.desk.open_orders():  # a burst repeats itself without asking the engine, which may be stuck
+        if order.side is Side.BUY and order.client_id not in engine.shots:
+            engine.parts.exchange.stop_sending(order)
     async with engine.gate:
         return await halt_inside(engine, by, why)
 

@@ -247,6 +247,9 @@ class BarVenue:
     def submit(self, order: Order) -> None:
         self._push(self._clock.now_ns() + self.terms.latency_ns // 2, order)
 
+    def stop_sending(self, order: Order) -> None:
+        """An order leaves once, when it is submitted."""
+
     def cancel(self, order: Order) -> None:
         self._push(self._clock.now_ns() + self.terms.latency_ns // 2, order.client_id)
 

@@ -108,6 +108,10 @@ class CcxtExchange:
         self._held.add(order.client_id)
         self._spawn(self._send(order))
 
+    def stop_sending(self, order: Order) -> None:
+        """What still waits for its turn is told as never left; an order is sent only once anyway."""
+        self._held.discard(order.client_id)
+
     def cancel(self, order: Order) -> None:
         """Ask for its end; what has not left yet does not leave any more."""
         if order.client_id in self._held:

@@ -167,6 +167,9 @@ class PaperVenue:
             }
         )
 
+    def stop_sending(self, order: Order) -> None:
+        """An order leaves once, when it is submitted."""
+
     def cancel(self, order: Order) -> None:
         self._send({"do": "cancel", "client_id": order.client_id})
 

@@ -144,6 +144,9 @@ class Truth:
         if order.side is Side.SELL:  # what is sold arrives at once, and word of it is yet to come
             self.take(order.client_id)
 
+    def stop_sending(self, order: Order) -> None:
+        """An order leaves once."""
+
     def cancel(self, order: Order) -> None:
         self.cancels.append(order.client_id)
 

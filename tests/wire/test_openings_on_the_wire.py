@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from mexclab.domain import events as e
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.order import OrderState
 from mexclab.domain.snipe import SnipeState
+from mexclab.trading import safety
 from mexclab.trading.entries import NOT_OPEN_YET
 from tests.wire.conftest import ORDERS, Wire, at_once
 
@@ -33,6 +35,26 @@ async def test_an_opening_that_takes_no_orders_by_api_at_first_is_tried_again_un
     [taken] = [order for order in wire.entries if order.fills]
     assert taken.left_ns is not None
     assert min(fill.at_ns for fill in taken.fills) >= wire.snipe.plan.not_before_ns + 900 * MILLISECOND
+
+
+async def test_a_halt_ends_a_burst_at_once_even_while_the_ledger_is_stuck(wire: Wire) -> None:
+    slow = wire.settings.venue.model_copy(update={"burst_attempts": 12, "burst_spacing_ms": 120})
+    wire.settings = wire.settings.model_copy(update={"venue": slow})
+    await wire.start()
+    wire.plan(act=[{"act": "forbid_api", "symbol": str(wire.symbol), "open_s": 0, "for_s": 5.0}])
+    await wire.until(lambda: wire.server.orders_received > 0)
+    async with wire.engine.gate:  # as it is held while an append does not end
+        began = wire.server.orders_received
+        halting = asyncio.create_task(safety.halt(wire.engine, "ada", "a drill"))
+        await asyncio.sleep(0.2)
+        received = wire.server.orders_received
+        assert received <= began + 1  # one was perhaps on its way already
+        await asyncio.sleep(0.8)
+        assert wire.server.orders_received == received
+    await halting
+    await wire.until(lambda: wire.state is not None and wire.state.is_over)
+    assert not wire.engine.desk.unknown_orders()
+    await wire.agrees()
 
 
 async def test_a_refusal_that_is_no_word_about_the_opening_ends_the_snipe_after_one_order() -> None:

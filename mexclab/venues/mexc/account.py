@@ -102,6 +102,10 @@ class MexcAccount:
             del self._orders[next(iter(self._orders))]
         self._symbols[order.symbol] = None
 
+    def stop_sending(self, order: Order) -> None:
+        """No further transmission of a burst leaves; what comes of those before is told as ever."""
+        self.gate.stop(order.client_id)
+
     def cancel(self, order: Order) -> None:
         """Ask for its end; what has not left yet does not leave any more."""
         if not self.gate.stop(order.client_id):

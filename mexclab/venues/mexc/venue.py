@@ -167,6 +167,9 @@ class MexcVenue:
     def submit(self, order: Order) -> None:
         self.account.submit(order)
 
+    def stop_sending(self, order: Order) -> None:
+        self.account.stop_sending(order)
+
     def cancel(self, order: Order) -> None:
         self.account.cancel(order)
 
