@@ -25,7 +25,7 @@ async def halt(engine: Engine, by: str, why: str) -> str:
     """
     engine.halting = True  # before the gate: a shot that is being released sees it
     engine.halts += 1
-    for order in engine.desk.open_orders():  # a burst repeats itself without asking the engine, which may be stuck
+    for order in engine.desk.open_orders():  # a burst goes on by itself, and the gate may be stuck
         if order.side is Side.BUY and order.client_id not in engine.shots:
             engine.parts.exchange.stop_sending(order)
     async with engine.gate:
@@ -87,7 +87,7 @@ async def resume(engine: Engine, by: str, why: str) -> str:
         reasons = [f"order {order.client_id} has an unknown fate" for order in engine.desk.unknown_orders()]
         reasons += engine.guard.objections()
         if (halt := engine.desk.halt) is not None and halt != seen:
-            reasons.append(f"{halt.by} halted the desk meanwhile ({halt.why}): resume once more if that is over")
+            reasons.append(f"{halt.by} halted the desk meanwhile ({halt.why}): resume again if that is over")
         if not why.strip():
             reasons.append("a reason is required")
         if reasons:
