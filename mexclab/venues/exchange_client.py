@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from mexclab.domain.clock import MILLISECOND
 from mexclab.errors import ConfigError, VenueError, VenueUnavailable
 from mexclab.venues.exchange_errors import Heard, is_open, judged
+from mexclab.venues.exchange_values import exactly
 from mexclab.venues.mexc.confirm import ConfirmTerms
 from mexclab.venues.mexc.endpoints import Endpoint
 from mexclab.venues.mexc.limits import Limiter, LimitTerms
@@ -198,6 +199,13 @@ def _exact(base: type[Any], heard: ContextVar[Heard], clock_ns: Callable[[], int
 
         def price_to_precision(self, symbol: str, price: object) -> str:
             return format(Decimal(str(price)), "f")
+
+        def parse_order_book_bid_ask(
+            self, bidask: Any, price_key: Any = 0, amount_key: Any = 1, count_key: Any = 2
+        ) -> list[Any]:
+            """As numbers, because they are sorted by price afterwards."""
+            told = (self.safe_string(bidask, key) for key in (price_key, amount_key))
+            return [exactly(text, "a level of the book") for text in told]
 
         def on_json_response(self, body: str) -> Any:
             return json.loads(body, parse_float=str)

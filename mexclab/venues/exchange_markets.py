@@ -72,7 +72,8 @@ class Markets:
             )
             for side in (told["bids"], told["asks"])
         )
-        now_ns = self.watch.wall_ns() + (self.watch.best.offset_ns if self.watch.best else 0)
+        read = self.watch.reading()
+        now_ns = self.watch.wall_ns() + (read.offset_ns if read else 0)
         return Book(symbol, bids, asks, now_ns) if bids or asks else None
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:

@@ -33,7 +33,7 @@ def exactly(value: object, what: str) -> Decimal:
     Raises:
         VenueUnavailable: there is none, or it has been a float.
     """
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+    if isinstance(value, str | Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
         try:
             number = Decimal(value)
         except InvalidOperation:

@@ -337,6 +337,16 @@ async def test_prices_and_whether_a_pair_is_tradable_are_the_venues(desk: Desk) 
     assert await desk.x.is_api_tradable(Symbol("NOPE")) is None
 
 
+async def test_a_book_holds_the_venues_best_levels_at_the_venues_time(desk: Desk) -> None:
+    before_ns = desk.server.now_ns()
+    book = await desk.x.book(BTC)
+    assert book is not None
+    known = desk.book(BTC).snapshot(5, before_ns)
+    assert (book.bids, book.asks) == (known.bids, known.asks)
+    assert abs(book.at_ns - before_ns) < 60_000 * MILLISECOND
+    assert await desk.x.book(Symbol("NOPE")) is None
+
+
 async def test_a_market_that_closed_to_the_api_is_seen_when_the_list_is_old() -> None:
     async with desk_of("mexc", fresh_for_s=0.05) as desk:
         desk.world.forbid_api(BTC, None)
