@@ -1,60 +1,52 @@
-"""The historical lake: bars in Parquet partitions, read with polars and DuckDB, written in whole months."""
+"""The historical lake: bars in Parquet, read with polars and DuckDB; months, and what came since."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import duckdb
 import polars as pl
-import pyarrow as pa
-import pyarrow.dataset as pads
 
 from mexclab.errors import DataError, ParameterError
-from mexclab.store import lake_partition
-from mexclab.store.lake_checks import admitted, holes
-from mexclab.store.lake_layout import (
-    FILE_SCHEMA,
-    FRAME_SCHEMA,
-    INTERVAL_MS,
-    NUMBERS,
-    TS,
-    Partition,
-    folder_of,
-    interval_ms,
-    partition_of,
-    partitions_in,
-    symbol_of,
-)
+from mexclab.store import lake_partition, lake_reading
+from mexclab.store.lake_checks import admitted
+from mexclab.store.lake_compaction import LOCK_NAME as COMPACTION_LOCK
+from mexclab.store.lake_compaction import Compacted, Compaction
+from mexclab.store.lake_facts import Facts
+from mexclab.store.lake_fresh import Fresh
+from mexclab.store.lake_gaps import GAP_SCHEMA, between, reasoned
+from mexclab.store.lake_layout import FRAME_SCHEMA, INTERVAL_MS, TS, interval_ms
+from mexclab.store.lake_months import Months, unknown
+from mexclab.store.lake_reading import Holding, sql_door
+from mexclab.store.lake_writing import Written, by_partition, change_of, merged
+
+__all__ = ["Compacted", "Lake", "Written"]
 
 _NS_PER_MS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What one `Lake.write` changed; every count is of bars except ``partitions``."""
-
-    added: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    partitions: int = 0  # files rewritten
+_COVERAGE = pl.Schema(
+    [("symbol", pl.String()), ("first", TS), ("last", TS), ("rows", pl.UInt32()), ("gaps", pl.UInt32())]
+)
 
 
 class Lake:
     """A folder of bars. Opening one creates nothing; the first write does.
 
     Args:
-        root: the lake's folder; partitions live under ``root/bars``.
+        root: the lake's folder; month partitions live under ``root/bars``, what was appended since the
+            last compaction under ``root/fresh``. Every reader sees both as one.
         lock_wait_s: how long a write waits for another writer before it gives up.
+
+    Attributes:
+        facts: listings, delistings and renames.
     """
 
     def __init__(self, root: Path, *, lock_wait_s: float = 60.0) -> None:
         self.root = Path(root)
+        self.facts = Facts(self.root, lock_wait_s)
         self._lock_wait_s = lock_wait_s
-        self._sound: dict[Path, tuple[int, int, int]] = {}
+        self._months = Months(self.root)
+        self._fresh = Fresh(self.root)
         self._swept = False
         if (self.root / lake_partition.LOCK_NAME).exists():
             self._sweep_if_idle()
@@ -66,7 +58,8 @@ class Lake:
 
     def symbols(self, interval: str = "1m") -> list[str]:
         """The symbols that have bars at ``interval``, sorted; empty for an empty lake."""
-        return list(dict.fromkeys(part.symbol for part in self._all_partitions(interval)))
+        fresh = self._fresh.symbols(interval)
+        return sorted(fresh.union(self._months.symbols(interval)))
 
     def scan(
         self,
@@ -92,71 +85,102 @@ class Lake:
                 that is needed is damaged. Footers are read here; a damaged page shows at ``collect``.
             ParameterError: an unknown interval, or a range that ends before it starts.
         """
-        parts = self._selected(symbols, (start_ns, end_ns), interval)
-        return _lazy(parts, start_ns, end_ns)
+        span = _span_ms(start_ns, end_ns)
+        return lake_reading.lazy(self._held(symbols, span, interval), self._months, *span)
 
     def bars(
         self, symbol: str, start_ns: int | None = None, end_ns: int | None = None, interval: str = "1m"
     ) -> pl.DataFrame:
         """The bars of one symbol, oldest first; arguments, columns and errors as in `scan`."""
-        parts = self._selected(str(symbol), (start_ns, end_ns), interval)
-        return _collected(_lazy(parts, start_ns, end_ns), parts)
+        span = _span_ms(start_ns, end_ns)
+        held = self._held(str(symbol), span, interval)
+        return lake_reading.collected(lake_reading.lazy(held, self._months, *span), held)
+
+    def history(
+        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None, interval: str = "1m"
+    ) -> pl.DataFrame:
+        """As `bars`, with what was traded under former names before it, all of it called ``symbol``.
+
+        The renames are those of `facts`. A bar that opened before the rename is the old name's, later
+        ones are the new name's. Former names that the lake has no bars of are passed over.
+
+        Raises:
+            DataError: as `bars`, where the lake has neither the symbol nor any of its former names.
+        """
+        name = str(symbol)
+        _span_ms(start_ns, end_ns)
+        spans = self.facts.names(name)
+        known = self.symbols(interval) if len(spans) > 1 else [name]
+        pieces = []
+        for span in spans:
+            begin, beyond = span.cut(start_ns, end_ns)
+            if span.symbol in known and (begin is None or beyond is None or begin <= beyond):
+                pieces.append(self.bars(span.symbol, begin, beyond, interval))
+        if not pieces and not any(span.symbol in known for span in spans):
+            raise unknown(name, interval, known)
+        return pl.concat([FRAME_SCHEMA.to_frame(), *pieces]).with_columns(symbol=pl.lit(name))
 
     def coverage(self, interval: str = "1m") -> pl.DataFrame:
         """What the lake holds: symbol, first, last (open times), rows, gaps; one row per symbol.
 
         A gap is a run of missing bars between two that exist. Empty for an empty lake.
         """
-        if not self.symbols(interval):
-            kinds = (pl.String(), TS, TS, pl.UInt32(), pl.UInt32())
-            names = ("symbol", "first", "last", "rows", "gaps")
-            return pl.DataFrame(schema=list(zip(names, kinds, strict=True)))
-        parts = self._selected(None, (None, None), interval)
-        times = _collected(_lazy(parts, None, None).select("symbol", "ts"), parts)
-        gaps = holes(times, interval).group_by("symbol").agg(gaps=pl.len())
-        ts = pl.col("ts")
-        return (
-            times.group_by("symbol")
-            .agg(first=ts.min(), last=ts.max(), rows=pl.len())
-            .join(gaps, on="symbol", how="left")
-            .with_columns(pl.col("gaps").fill_null(0))
-            .sort("symbol")
-        )
+        rows = []
+        for held in self._held(None, (None, None), interval) if self.symbols(interval) else []:
+            count, runs = held.extent(self._months)
+            rows.append((held.symbol, runs[0][0], runs[-1][1], count, len(runs) - 1))
+        return _table(rows, _COVERAGE)
 
-    def gaps(self, symbols: str | Iterable[str] | None = None, interval: str = "1m") -> pl.DataFrame:
-        """Every gap: symbol, start (first missing open time), end (next bar there is), missing (bars)."""
-        parts = self._selected(symbols, (None, None), interval)
-        return holes(_collected(_lazy(parts, None, None).select("symbol", "ts"), parts), interval)
+    def gaps(
+        self,
+        symbols: str | Iterable[str] | None = None,
+        interval: str = "1m",
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+    ) -> pl.DataFrame:
+        """The gap map: every stretch of bars that the lake does not have, and the reason.
+
+        Args:
+            symbols: one name, several, or None for every symbol of the lake.
+            interval: length of the bars.
+            start_ns: look from this open time on, also before a symbol's first bar; None begins there.
+            end_ns: look up to this time, also after a symbol's last bar; None ends there.
+
+        Returns:
+            symbol, start (first missing open time), end (half-open), missing (bars), reason: ``missing``,
+            ``before listing``, ``after delisting`` or ``under another name``, as `facts` say. A gap is
+            cut where its reason changes. Sorted as the symbols were asked for, then by start.
+
+        Raises:
+            DataError, ParameterError: as in `scan`.
+        """
+        start, end = _span_ms(start_ns, end_ns)
+        step = interval_ms(interval)
+        rows = []
+        for held in self._held(symbols, (None, None), interval):
+            _, runs = held.extent(self._months)
+            found = between(runs, step, start, end)
+            if found:
+                rows += reasoned(held.symbol, found, self.facts.life(held.symbol), interval)
+        return _table(rows, GAP_SCHEMA)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection with a view ``bars``: ts, the five numbers, interval and symbol.
 
-        It sees the partitions that exist now; call again after an import. It cannot write to the
-        lake: DuckDB is given the partitions as a data set and may touch neither files nor the network.
-        Filters on interval, symbol and ts skip partitions. Say ``WHERE interval = '1m'`` in a lake that
-        has several.
+        It sees the bars that exist now; connect again after an import. It cannot write to the lake: DuckDB
+        is given the partitions as a data set and may touch neither files nor the network. Filters on
+        interval, symbol and ts skip partitions. Say ``WHERE interval = '1m'`` in a lake that has several.
 
         Raises:
             DataError: the lake is empty or a partition is damaged.
         """
-        parts = [part for interval in INTERVAL_MS for part in self._all_partitions(interval)]
-        if not parts:
+        fresh = {interval: self._fresh.bars(interval) for interval in self._fresh.intervals()}
+        parts = [part for interval in INTERVAL_MS for part in self._months.all(interval)]
+        if not parts and not fresh:
             raise self._empty()
-        self._check(parts)
-        folders = pa.schema([("interval", pa.string()), ("symbol", pa.string())])
-        bars = pads.dataset(
-            [str(part.path) for part in parts],
-            schema=pa.schema([*FILE_SCHEMA, *folders]),
-            format="parquet",
-            partitioning=pads.partitioning(folders, flavor="hive"),
-            partition_base_dir=str(self.root / "bars"),
-        )
-        connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_external_access = false")
-        connection.register("bars", bars)
-        connection.execute("SET lock_configuration = true")
-        return connection
+        self._months.check(parts)
+        return sql_door(parts, fresh)
 
     # writing
 
@@ -178,104 +202,113 @@ class Lake:
         bars = admitted(frame, interval)
         with lake_partition.locked(self.root, self._lock_wait_s):
             self._sweep()
-            changes = []
-            counts = {"added": 0, "replaced": 0, "unchanged": 0}
-            for part, fresh in _by_partition(bars, self.root, interval):
-                added, replaced = self._difference(part, fresh, replace)
-                counts["added"] += added
-                counts["replaced"] += replaced
-                counts["unchanged"] += fresh.height - added - replaced
-                if added or replaced:
-                    changes.append((part, fresh))
-            for part, fresh in changes:
-                lake_partition.write(part.path, _merged(part, fresh))
-        return Written(**counts, partitions=len(changes))
+            change = change_of(bars, interval, (self._months, self._fresh), replace)
+            if change.fresh.height:
+                self._fresh.add(interval, change.fresh)
+            files = int(change.fresh.height > 0)
+            for part, news in by_partition(change.months, self.root, interval):
+                files += 1
+                lake_partition.write(part, merged(self._months.stored(part), news))
+        return change.counts.with_files(files)
 
-    def _difference(self, part: Partition, fresh: pl.DataFrame, replace: bool) -> tuple[int, int]:
-        """How many bars of ``fresh`` are new to ``part``, and how many have other values than it."""
-        if not part.path.exists():
-            return fresh.height, 0
-        stored = lake_partition.read(part)
-        if stored.equals(fresh):
-            return 0, 0
-        both = fresh.join(stored, on="ts", suffix="_stored")
-        differs = pl.any_horizontal(pl.col(c) != pl.col(f"{c}_stored") for c in NUMBERS)
-        conflicts = both.filter(differs)
-        if conflicts.height and not replace:
-            row = conflicts.row(0, named=True)
-            column = next(c for c in NUMBERS if row[c] != row[f"{c}_stored"])
-            raise DataError(
-                f"{part.symbol} {part.interval}: {conflicts.height} bars contradict the lake, the first at "
-                f"{row['ts']:%Y-%m-%d %H:%M} UTC: {column} is {row[column]!r}, the lake has "
-                f"{row[f'{column}_stored']!r}. Nothing was written; pass replace=True to overwrite",
-                symbol=part.symbol,
-                interval=part.interval,
-                conflicts=conflicts.height,
-                path=str(part.path),
-            )
-        return fresh.height - both.height, conflicts.height
+    def append(self, frame: pl.DataFrame, interval: str = "1m", *, replace: bool = False) -> Written:
+        """Take live bars of any number of symbols in one small file, durable when this returns.
+
+        Readers see them at once, beside the months. What the lake holds already is not written again; a
+        bar that contradicts it is refused as in `write`. `compact` moves the bars into their months.
+
+        Args:
+            frame: as in `write`: closed bars, of one flush.
+            interval: length of these bars.
+            replace: let a corrected bar take the place of the one that the lake holds.
+
+        Returns:
+            Counts of bars; ``partitions`` is 1 where a file was written.
+
+        Raises:
+            DataError: as in `write`; nothing was kept.
+        """
+        bars = admitted(frame, interval)
+        with lake_partition.locked(self.root, self._lock_wait_s):
+            self._sweep()
+            change = change_of(bars, interval, (self._months, self._fresh), replace)
+            news = pl.concat([change.fresh, change.months]).sort("symbol", "ts")
+            if news.is_empty():
+                return change.counts
+            self._fresh.add(interval, news)
+            with lake_partition.locked_if_free(self.root, COMPACTION_LOCK) as free:
+                if free:
+                    self._fresh.merge(interval)
+        return change.counts.with_files(1)
+
+    def compact(
+        self, interval: str | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> Compacted:
+        """Fold what was appended into the month partitions, and then remove the fresh files.
+
+        Appends and writes go on meanwhile: the pen is let go of several times a second. Killed at any
+        moment it loses nothing; run it again.
+
+        Args:
+            interval: of the bars; None for every interval that has fresh ones.
+            progress: called with (symbols done, symbols in all) per interval, first with none done.
+
+        Raises:
+            DataError: a damaged file, a full disk, or another writer or compaction that does not end.
+        """
+        chosen = self._fresh.intervals() if interval is None else [interval]
+        done = Compacted()
+        work = Compaction(
+            self._months, self._fresh, self._lock_wait_s, progress or (lambda done, total: None)
+        )
+        for name in chosen:
+            interval_ms(name)
+            if self._fresh.files(name):
+                with lake_partition.locked(self.root, self._lock_wait_s, COMPACTION_LOCK):
+                    done += work.run(name)
+        return done
 
     # the inside
 
-    def _selected(
-        self, symbols: str | Iterable[str] | None, span_ns: tuple[int | None, int | None], interval: str
-    ) -> list[Partition]:
+    def _held(
+        self, symbols: str | Iterable[str] | None, span: tuple[int | None, int | None], interval: str
+    ) -> list[Holding]:
+        """What the lake holds of ``symbols`` in ``span`` (ms), checked.
+
+        Fresh bars are read before the months are looked at: what a compaction moves meanwhile is seen twice,
+        never not at all.
+        """
         interval_ms(interval)
-        start, end = (_ceil_ms(ns) for ns in span_ns)
-        if start is not None and end is not None and end < start:
-            raise ParameterError(
-                f"the range ends before it starts: start_ns={span_ns[0]}, end_ns={span_ns[1]}; swap them",
-                start_ns=span_ns[0],
-                end_ns=span_ns[1],
-            )
-        if symbols is None:
-            found = self._all_partitions(interval)
-            if not found:
+        names = [symbols] if isinstance(symbols, str) else symbols
+        asked = None if names is None else list(dict.fromkeys(str(name) for name in names))
+        fresh, live = self._fresh.look(interval, None if asked is None else set(asked), *span)
+        by_symbol = {str(piece["symbol"][0]): piece for piece in fresh.partition_by("symbol")}
+        if asked is None:
+            by_name = self._months.by_symbol(interval)
+            everyone = sorted(live.union(by_name))
+            if not everyone:
                 raise self._empty(interval)
         else:
-            names = [symbols] if isinstance(symbols, str) else list(dict.fromkeys(str(s) for s in symbols))
-            found = [part for name in names for part in self._partitions_of(name, interval)]
-        chosen = [part for part in found if part.meets(start, end)]
-        self._check(chosen)
-        return chosen
+            by_name = {name: self._months.of(name, interval) for name in asked}
+            everyone = asked
+            strangers = [name for name in asked if not by_name[name] and name not in live]
+            if strangers:
+                raise self._unknown(strangers[0], interval)
+        held = []
+        nothing = FRAME_SCHEMA.to_frame()
+        for name in everyone:
+            chosen = [part for part in by_name.get(name, ()) if part.meets(*span)]
+            self._months.check(chosen)
+            held.append(Holding(name, interval, chosen, by_symbol.get(name, nothing)))
+        return held
 
-    def _all_partitions(self, interval: str) -> list[Partition]:
-        """Every partition of ``interval``, by symbol and month."""
-        interval_ms(interval)
-        folder = self.root / "bars" / f"interval={interval}"
-        if not folder.is_dir():
-            return []
-        named = [entry for entry in folder.iterdir() if entry.name.startswith("symbol=") and entry.is_dir()]
-        return [
-            part
-            for entry in sorted(named, key=lambda entry: symbol_of(entry.name))
-            for part in partitions_in(entry, interval)
-        ]
-
-    def _partitions_of(self, symbol: str, interval: str) -> list[Partition]:
-        folder = self.root / "bars" / f"interval={interval}" / folder_of(symbol)
-        parts = partitions_in(folder, interval) if folder.is_dir() else []
-        if parts:
-            return parts
+    def _unknown(self, name: str, interval: str) -> DataError:
         known = self.symbols(interval)
-        if not known:
-            raise self._empty(interval)
-        raise _unknown(symbol, interval, known)
-
-    def _check(self, parts: Sequence[Partition]) -> None:
-        """Read each footer once; a partition is only ever replaced, so its stamp says whether it changed."""
-        for part in parts:
-            status = part.path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if self._sound.get(part.path) != stamp:
-                lake_partition.check(part)
-                self._sound[part.path] = stamp
+        return unknown(name, interval, known) if known else self._empty(interval)
 
     def _empty(self, interval: str | None = None) -> DataError:
         held = [name for name in INTERVAL_MS if self.symbols(name)]
-        what = f"no {interval} bars" if interval else "no bars"
-        hint = f"it holds {', '.join(held)}" if held else "fill it with `mexclab import FILES`"
-        return DataError(f"the lake {self.root} has {what}; {hint}", path=str(self.root), interval=interval)
+        return lake_reading.empty(str(self.root), interval, held)
 
     def _sweep(self) -> None:
         if not self._swept:
@@ -291,69 +324,19 @@ class Lake:
             self._swept = False
 
 
-def _lazy(parts: Sequence[Partition], start_ns: int | None, end_ns: int | None) -> pl.LazyFrame:
-    by_symbol: dict[str, list[Partition]] = {}
-    for part in parts:
-        by_symbol.setdefault(part.symbol, []).append(part)
-    if not by_symbol:
-        return pl.LazyFrame(schema=FRAME_SCHEMA)
-    # A scan per symbol: polars' own hive parser trips over a "key=value" folder above the lake.
-    query = pl.concat(
-        pl.scan_parquet([p.path for p in group], glob=False, hive_partitioning=False).select(
-            pl.lit(symbol).alias("symbol"), "ts", *NUMBERS
+def _table(rows: Sequence[tuple[object, ...]], schema: pl.Schema) -> pl.DataFrame:
+    """``rows`` with times in ms as a table with times in UTC."""
+    plain = {name: pl.Int64() if kind == TS else kind for name, kind in schema.items()}
+    return pl.DataFrame(rows, schema=plain, orient="row").cast(schema)
+
+
+def _span_ms(start_ns: int | None, end_ns: int | None) -> tuple[int | None, int | None]:
+    """The range in ms; a bar opens on a whole ms, so both ends are rounded up."""
+    if start_ns is not None and end_ns is not None and end_ns < start_ns:
+        raise ParameterError(
+            f"the range ends before it starts: start_ns={start_ns}, end_ns={end_ns}; swap them",
+            start_ns=start_ns,
+            end_ns=end_ns,
         )
-        for symbol, group in by_symbol.items()
-    )
-    start, end = _ceil_ms(start_ns), _ceil_ms(end_ns)
-    if start is not None:
-        query = query.filter(pl.col("ts") >= pl.lit(start, pl.Int64).cast(TS))
-    if end is not None:
-        query = query.filter(pl.col("ts") < pl.lit(end, pl.Int64).cast(TS))
-    return query
-
-
-def _collected(query: pl.LazyFrame, parts: Sequence[Partition]) -> pl.DataFrame:
-    try:
-        return query.collect()
-    except (OSError, pl.exceptions.PolarsError):
-        for part in parts:
-            lake_partition.read(part)
-        raise
-
-
-def _ceil_ms(ns: int | None) -> int | None:
-    return None if ns is None else -(-ns // _NS_PER_MS)
-
-
-def _by_partition(bars: pl.DataFrame, root: Path, interval: str) -> list[tuple[Partition, pl.DataFrame]]:
-    """``bars`` (sorted by symbol, ts) cut into months, without copying."""
-    month = pl.col("ts").dt.year().cast(pl.Int32) * 100 + pl.col("ts").dt.month()
-    keys = bars.select("symbol", month=month)
-    changes = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in ("symbol", "month"))
-    starts = keys.select(changes.fill_null(True).arg_true()).to_series().to_list()
-    pieces = []
-    for start, end in pairwise([*starts, bars.height]):
-        symbol, number = keys.row(start)
-        part = partition_of(root, interval, symbol, f"{number // 100:04}-{number % 100:02}")
-        pieces.append((part, bars.slice(start, end - start).drop("symbol")))
-    return pieces
-
-
-def _merged(part: Partition, fresh: pl.DataFrame) -> pl.DataFrame:
-    if not part.path.exists():
-        return fresh
-    kept = lake_partition.read(part).join(fresh, on="ts", how="anti")
-    return pl.concat([kept, fresh]).sort("ts")
-
-
-def _unknown(symbol: str, interval: str, known: Sequence[str]) -> DataError:
-    folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(symbol.casefold(), folded, n=3, cutoff=0.5)
-    nearest = [folded[name] for name in near]
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see lake.symbols() for those there are"
-    return DataError(
-        f"the lake has no {interval} bars of {symbol!r}; {hint}",
-        symbol=symbol,
-        interval=interval,
-        nearest=nearest,
-    )
+    start, end = (None if ns is None else -(-ns // _NS_PER_MS) for ns in (start_ns, end_ns))
+    return start, end

@@ -1,7 +1,8 @@
 """Where a bar lives in the lake: intervals, columns, folder names and month partitions.
 
 ``<root>/bars/interval=1m/symbol=BTCUSDT/2026-05.parquet`` holds the bars of one symbol whose open
-time falls in that month (UTC).
+time falls in that month (UTC). ``<root>/fresh/1m/`` holds the bars of many symbols that came since the
+last compaction. Files are made in ``<root>/unfinished`` and get their place when they are whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote
@@ -46,6 +48,11 @@ FILE_SCHEMA = pa.schema(
 )
 """What a partition file holds; symbol and interval are said by its folders."""
 
+FRESH_SCHEMA = pa.schema([pa.field("symbol", pa.string()), *FILE_SCHEMA])
+"""What a fresh file holds: bars of any symbol and month; the interval is said by its folder."""
+
+BARS, FRESH, UNFINISHED = "bars", "fresh", "unfinished"  # folders of a lake
+
 _MONTH_FILE = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.parquet")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_FOLDER = 200  # bytes; most file systems stop at 255
@@ -65,6 +72,7 @@ def interval_ms(interval: str) -> int:
     return INTERVAL_MS[interval]
 
 
+@lru_cache(maxsize=65_536)
 def folder_of(symbol: str) -> str:
     """The partition folder of ``symbol``: ``symbol=`` and its percent-encoded name.
 
@@ -97,6 +105,11 @@ class Partition:
     month: str  # "2026-05"
 
     @property
+    def root(self) -> Path:
+        """The lake's folder."""
+        return self.path.parents[3]
+
+    @property
     def span_ms(self) -> tuple[int, int]:
         """The half-open range of open times that belong here, in ms since the epoch."""
         year, month = int(self.month[:4]), int(self.month[5:])
@@ -109,10 +122,15 @@ class Partition:
         return (start_ms is None or start_ms < beyond) and (end_ms is None or first < end_ms)
 
 
+def interval_folder(root: Path, interval: str) -> Path:
+    """The folder that holds a folder of partitions for each symbol."""
+    return root / BARS / f"interval={interval}"
+
+
 def partition_of(root: Path, interval: str, symbol: str, month: str) -> Partition:
     """The partition for ``symbol`` and ``month``, whether or not it exists yet."""
-    folder = root / "bars" / f"interval={interval}" / folder_of(symbol)
-    return Partition(folder / f"{month}.parquet", interval, symbol, month)
+    path = Path(root, BARS, f"interval={interval}", folder_of(symbol), f"{month}.parquet")
+    return Partition(path, interval, symbol, month)
 
 
 def partitions_in(folder: Path, interval: str) -> list[Partition]:

@@ -1,12 +1,13 @@
-"""One partition file: checked before it is read, replaced in one step when it is written."""
+"""One file of the lake: checked before it is read, put in its place in one step when it is written."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mexclab.errors import DataError
-from mexclab.store.lake_layout import FILE_SCHEMA, NUMBERS, Partition
+from mexclab.store.lake_layout import FILE_SCHEMA, NUMBERS, UNFINISHED, Partition
 
 if sys.platform == "win32":
     import msvcrt
@@ -29,11 +30,27 @@ for full-precision floats) or plain (better for short decimals, as venues quote 
 either; docs/decisions/0003-parquet-lake.md has the sizes that were measured."""
 
 ZSTD_LEVEL = 3
+ROWS_A_GROUP = 65_536  # a month of minutes is one group; a reader of one symbol skips the groups of others
 TEMPORARY = ".tmp"
+_EVER = 2**62
 LOCK_NAME = ".lock"
 
 
-def check(partition: Partition) -> None:
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a file says of itself: how many bars, and the open times (ms) of its first and last one."""
+
+    rows: int
+    first_ms: int
+    last_ms: int
+
+    @property
+    def known(self) -> bool:
+        """Whether the file tells its extent; without it, its bars may lie anywhere."""
+        return self.first_ms > -_EVER and self.last_ms < _EVER
+
+
+def check(partition: Partition) -> Footer:
     """Read the footer and compare it with what a partition must hold.
 
     Raises:
@@ -52,17 +69,29 @@ def check(partition: Partition) -> None:
             symbol=partition.symbol,
         )
     first, beyond = partition.span_ms
+    footer = footer_of(meta, 0)
+    if footer.rows and footer.known and (footer.first_ms < first or footer.last_ms >= beyond):
+        raise DataError(
+            f"{partition.path} ({partition.symbol}) holds bars outside {partition.month}; it was "
+            "renamed or copied by hand. Move it out of the lake and import it with `mexclab import`",
+            path=str(partition.path),
+            symbol=partition.symbol,
+        )
+    return footer
+
+
+def footer_of(meta: pq.FileMetaData, ts: int) -> Footer:
+    """Rows and extent of a file whose column number ``ts`` holds the open times.
+
+    A foreign file may leave out the statistics of its groups: its extent then counts as all of time.
+    """
+    firsts, lasts = [], []
     for group in range(meta.num_row_groups):
-        seen = meta.row_group(group).column(0).statistics
-        if seen is None or not seen.has_min_max:
-            continue
-        if seen.min_raw < first or seen.max_raw >= beyond:
-            raise DataError(
-                f"{partition.path} ({partition.symbol}) holds bars outside {partition.month}; it was "
-                "renamed or copied by hand. Move it out of the lake and import it with `mexclab import`",
-                path=str(partition.path),
-                symbol=partition.symbol,
-            )
+        seen = meta.row_group(group).column(ts).statistics
+        known = seen is not None and seen.has_min_max
+        firsts.append(seen.min_raw if known else -_EVER)
+        lasts.append(seen.max_raw if known else _EVER)
+    return Footer(meta.num_rows, min(firsts, default=0), max(lasts, default=0))
 
 
 def read(partition: Partition) -> pl.DataFrame:
@@ -73,26 +102,61 @@ def read(partition: Partition) -> pl.DataFrame:
     """
     check(partition)
     try:
-        return pl.read_parquet(partition.path, glob=False, hive_partitioning=False)
+        with partition.path.open(
+            "rb"
+        ) as file:  # polars opens a path twice, and it may be replaced in between
+            return pl.read_parquet(file, hive_partitioning=False)
     except (OSError, pl.exceptions.PolarsError) as why:
         raise _unreadable(partition, why) from why
 
 
-def write(path: Path, bars: pl.DataFrame) -> None:
-    """Put ``bars`` in the place of ``path``: whoever reads sees the old file or the new one, whole.
+def times(partition: Partition) -> pl.Series:
+    """The open times of the partition, sorted.
+
+    Raises:
+        DataError: as `read`.
+    """
+    check(partition)
+    try:
+        with partition.path.open("rb") as file:
+            return pl.read_parquet(file, columns=["ts"], hive_partitioning=False).to_series()
+    except (OSError, pl.exceptions.PolarsError) as why:
+        raise _unreadable(partition, why) from why
+
+
+def write(partition: Partition, bars: pl.DataFrame) -> None:
+    """Put ``bars`` in the partition's place: whoever reads sees the old file or the new one, whole.
 
     Args:
-        path: the partition file.
+        partition: whose file it is.
         bars: ts and the five numbers, sorted by ts.
 
     Raises:
         DataError: the disk is full or cannot be written; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{uuid4().hex[:8]}{TEMPORARY}")
+    table = bars.select("ts", *NUMBERS).to_arrow().cast(FILE_SCHEMA)
+    encodings = {name: float_encoding(bars[name]) for name in NUMBERS}
+    put(partition.path, table, partition.root, encodings)
+
+
+def put(path: Path, table: pa.Table, root: Path, encodings: Mapping[str, str]) -> None:
+    """Write ``table`` to ``path`` in one step: made in the lake's unfinished folder, synced, then renamed.
+
+    Args:
+        path: where it is to be, below ``root``.
+        table: has a column ts, which is delta-coded.
+        root: the lake's folder.
+        encodings: Parquet encodings of the other columns; those left out get a dictionary.
+
+    Raises:
+        DataError: the disk is full or cannot be written; what was at ``path`` is as it was.
+    """
+    temporary = root / UNFINISHED / f"{path.stem}.{os.getpid()}.{uuid4().hex[:8]}{TEMPORARY}"
     try:
+        _make_folder(temporary.parent)
         _make_folder(path.parent)
         try:
-            _write_parquet(temporary, bars)
+            _write_parquet(temporary, table, encodings)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -105,16 +169,17 @@ def write(path: Path, bars: pl.DataFrame) -> None:
         ) from why
 
 
-def _write_parquet(path: Path, bars: pl.DataFrame) -> None:
-    encodings = {name: float_encoding(bars[name]) for name in NUMBERS}
+def _write_parquet(path: Path, table: pa.Table, encodings: Mapping[str, str]) -> None:
+    said = {"ts": "DELTA_BINARY_PACKED", **encodings}
     with path.open("xb") as file:
         pq.write_table(
-            bars.select("ts", *NUMBERS).to_arrow().cast(FILE_SCHEMA),
+            table,
             file,
             compression="zstd",
             compression_level=ZSTD_LEVEL,
-            use_dictionary=False,
-            column_encoding={"ts": "DELTA_BINARY_PACKED", **encodings},
+            use_dictionary=[name for name in table.column_names if name not in said],
+            column_encoding=said,
+            row_group_size=ROWS_A_GROUP,
         )
         file.flush()
         os.fsync(file.fileno())
@@ -132,7 +197,7 @@ def float_encoding(column: pl.Series) -> str:
 
 def sweep(root: Path) -> int:
     """Delete what writers left behind when they died; call it under the lock. Returns how many files."""
-    leftovers = list((root / "bars").glob(f"interval=*/symbol=*/.*{TEMPORARY}"))
+    leftovers = list((root / UNFINISHED).glob(f"*{TEMPORARY}"))
     for path in leftovers:
         path.unlink(missing_ok=True)
     return len(leftovers)
@@ -150,15 +215,20 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(root: Path, wait_s: float) -> Iterator[None]:
+def locked(root: Path, wait_s: float, name: str = LOCK_NAME) -> Iterator[None]:
     """Hold the lake's only pen. The lock goes away with the process, however it dies.
+
+    Args:
+        root: the lake's folder.
+        wait_s: how long to wait for another holder.
+        name: the lock's file; compactions have one of their own beside the pen.
 
     Raises:
         DataError: another writer still holds it after ``wait_s`` seconds, or the folder is read-only.
     """
     try:
         _make_folder(root)
-        file = (root / LOCK_NAME).open("ab")
+        file = (root / name).open("ab")
     except OSError as why:
         raise DataError(
             f"the lake {root} cannot be written ({why}); fix the permissions or name another folder",
@@ -178,6 +248,18 @@ def locked(root: Path, wait_s: float) -> Iterator[None]:
             yield
         finally:
             _let_go(file)
+
+
+@contextmanager
+def locked_if_free(root: Path, name: str) -> Iterator[bool]:
+    """Hold a lock of the lake if nobody else does; yields whether it is held."""
+    with (root / name).open("ab") as file:
+        held = _grab(file)
+        try:
+            yield held
+        finally:
+            if held:
+                _let_go(file)
 
 
 def _grab(file: IO[bytes]) -> bool:

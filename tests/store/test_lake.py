@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mexclab.errors import DataError, ParameterError
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import FRAME_SCHEMA, INTERVAL_MS, folder_of, symbol_of
+from mexclab.store.lake_reading import TOGETHER
 from tests.store.bar_samples import DAY_NS, MAY, bars, ns, partition
 
 # layout
@@ -136,6 +137,23 @@ def test_only_the_partitions_of_the_symbols_and_months_asked_for_are_opened(tmp_
         lake.scan(end_ns=ns(MAY) + DAY_NS)
 
 
+def test_a_query_over_more_symbols_than_polars_has_threads_for_is_answered_in_groups(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    names = [f"C{number:03}USDT" for number in range(2 * TOGETHER + 3)]
+    whole = pl.concat([bars(name, count=3) for name in names])
+    lake.write(whole.filter(pl.col("ts").dt.minute() < 2))
+    lake.append(whole.filter(pl.col("ts").dt.minute() == 2))
+    query = lake.scan()
+    assert query.collect_schema() == FRAME_SCHEMA
+    assert query.collect().equals(whole)
+    assert query.head(100).collect().equals(whole[:100])
+    assert query.filter(symbol=names[40]).select("close").collect().equals(bars(count=3).select("close"))
+    ends = query.group_by("symbol").agg(pl.col("volume").sum()).sort("symbol").collect(engine="streaming")
+    assert ends["volume"].to_list() == [3.0] * len(names)
+    last_minute = lake.scan(names[::-1], ns(MAY + timedelta(minutes=2))).collect()
+    assert last_minute["symbol"].to_list() == names[::-1]
+
+
 def test_coverage_tells_first_last_rows_and_gaps(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     whole = bars(count=20)
@@ -147,8 +165,8 @@ def test_coverage_tells_first_last_rows_and_gaps(tmp_path: Path) -> None:
     ]
     minute = timedelta(minutes=1)
     assert lake.gaps().rows() == [
-        ("BTCUSDT", MAY + 4 * minute, MAY + 7 * minute, 3),
-        ("BTCUSDT", MAY + 11 * minute, MAY + 12 * minute, 1),
+        ("BTCUSDT", MAY + 4 * minute, MAY + 7 * minute, 3, "missing"),
+        ("BTCUSDT", MAY + 11 * minute, MAY + 12 * minute, 1, "missing"),
     ]
 
 

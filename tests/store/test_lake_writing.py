@@ -18,7 +18,7 @@ from mexclab.store.lake import Lake, Written
 from mexclab.store.lake_checks import bar_checks, faulty
 from mexclab.store.lake_layout import FRAME_SCHEMA
 from tests.naive.bars_naive import is_minute_bar
-from tests.store.bar_samples import MAY, ROOT, bars, partition, stamps
+from tests.store.bar_samples import MAY, ROOT, bars, stamps
 
 # writing
 
@@ -97,7 +97,7 @@ def test_a_frame_that_lacks_columns_is_refused_by_their_names(tmp_path: Path) ->
 def test_leftover_temporary_files_are_ignored_by_readers_and_cleaned_at_start(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write(bars())
-    leftover = partition(tmp_path).with_name(".2026-05.4242.deadbeef.tmp")
+    leftover = tmp_path / "unfinished" / "2026-05.4242.deadbeef.tmp"
     leftover.write_bytes(b"half a file")
     assert lake.scan().collect().equals(bars())
     assert leftover.exists()
@@ -107,7 +107,7 @@ def test_leftover_temporary_files_are_ignored_by_readers_and_cleaned_at_start(tm
 
 def test_a_lake_opened_beside_a_busy_writer_leaves_its_temporary_files_alone(tmp_path: Path) -> None:
     Lake(tmp_path).write(bars())
-    busy = partition(tmp_path).with_name(".2026-05.4242.deadbeef.tmp")
+    busy = tmp_path / "unfinished" / "2026-05.4242.deadbeef.tmp"
     busy.write_bytes(b"half a file")
     holder = _hold_lock(tmp_path)
     try:
