@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mexclab.commands import desk, ledger, orders, portfolio, rehearse, risk, strategy, watch
+from mexclab.commands import (
+    desk,
+    fetch,
+    lake,
+    ledger,
+    orders,
+    portfolio,
+    rehearse,
+    risk,
+    strategy,
+    vectors,
+    watch,
+)
 from mexclab.commands.common import ConfigFile, settings_of
 from mexclab.errors import MexclabError
 
@@ -223,6 +235,9 @@ app.command()(rehearse.rehearse)
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(risk.app, name="risk")
+app.add_typer(fetch.app, name="fetch")
+app.add_typer(lake.app, name="lake")
+app.add_typer(vectors.app, name="vectors")
 
 vault = typer.Typer(help="API keys, sealed: only the trading process reads them.", no_args_is_help=True)
 app.add_typer(vault, name="vault")

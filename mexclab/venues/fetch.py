@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from mexclab.domain.clock import MILLISECOND, SECOND
@@ -22,6 +22,7 @@ from mexclab.venues.exchange_client import CcxtTerms, Client
 from mexclab.venues.exchange_values import symbol_of
 from mexclab.venues.mexc.endpoints import EXCHANGE_INFO, KLINES, TIME
 from mexclab.venues.mexc.limits import LimitTerms
+from mexclab.venues.raw_bars import RawBar
 
 HOME = "mexc"  # whose symbols have no prefix in the lake
 # lengths of a page where ccxt's own figure is not what the venue gives
@@ -56,17 +57,6 @@ class FetchTerms:
     deadline_s: float = 10.0
 
 
-class RawBar(NamedTuple):
-    """A bar as it was written on the wire; "" where a number is missing. ``volume`` is in base units."""
-
-    open_ms: int
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str
-
-
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A spot pair of an exchange.
@@ -91,6 +81,7 @@ class _Known:
     rate_ms: float
     urls: Any
     tells_time: bool
+    options: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -131,6 +122,7 @@ class BarSource:
         self._pace = _Pace(known.rate_ms / 1000 if terms.gap_s is None else terms.gap_s)
         self._client = Client(_client_terms(terms, known), self.now_ns)
         self._pairs: dict[str, Pair] = {}
+        self._openings: dict[Pair, int] = {}
         self._chance = random.Random()
         self.page_bars = known.page
         self.requests = 0
@@ -151,6 +143,9 @@ class BarSource:
             if symbol is not None:
                 pair = Pair(lake_name(self.terms.exchange, symbol), str(row["symbol"]), symbol)
                 self._pairs.setdefault(str(symbol).upper(), pair)
+                opened_ns = _opened_ns(row)
+                if opened_ns is not None:
+                    self._openings[pair] = opened_ns
         await self.set_clock()
 
     async def set_clock(self) -> None:
@@ -198,6 +193,10 @@ class BarSource:
         """Every spot pair in this quote currency, by name."""
         chosen = [pair for pair in self._pairs.values() if pair.symbol.quote.upper() == quote.upper()]
         return tuple(sorted(chosen, key=lambda pair: pair.name))
+
+    def openings(self) -> Mapping[Pair, int]:
+        """When pairs opened, in ns, as far as the exchange says."""
+        return dict(self._openings)
 
     def check(self, interval: str) -> None:
         """See that the exchange has bars of this length.
@@ -251,9 +250,10 @@ class BarSource:
             except VenueUnavailable as error:
                 asked_s = float(error.data.get("retry_after_s") or 0.0)
                 if attempt == terms.attempts or asked_s > _LONGEST_OBEYED_S:
+                    words = f"{terms.exchange} gave no answer for {what} in {attempt} attempts"
                     raise VenueUnavailable(
-                        f"{terms.exchange} gave no answer for {what} in {attempt} attempts ({error.message}). "
-                        "What came before is kept; run the same command again to go on",
+                        f"{words} ({error.message}). What came before is kept; run the same command again to "
+                        "go on",
                         **error.data,
                     ) from error
                 pause = min(terms.longest_pause_s, terms.first_pause_s * 2.0 ** (attempt - 1))
@@ -289,18 +289,34 @@ def _known(exchange: str) -> _Known:
     limits = ((told.features or {}).get("spot") or {}).get("fetchOHLCV") or {}
     page = _PAGES.get(exchange) or min(int(limits.get("limit") or 500), _LONGEST_PAGE)
     intervals = tuple(name for name in told.timeframes if name in spot)
-    return _Known(intervals, page, float(told.rateLimit), told.urls["api"], bool(told.has.get("fetchTime")))
+    return _Known(
+        intervals,
+        page,
+        float(told.rateLimit),
+        told.urls["api"],
+        bool(told.has.get("fetchTime")),
+        _spot_alone(told.options.get("fetchMarkets")),
+    )
+
+
+def _spot_alone(told: Any) -> Mapping[str, Any]:
+    """ccxt's option by which only spot pairs are asked for, where an exchange has one."""
+    types = told.get("types") if isinstance(told, Mapping) else None
+    return (
+        {"fetchMarkets": {**told, "types": ["spot"]}} if isinstance(types, list) and "spot" in types else {}
+    )
 
 
 def _client_terms(terms: FetchTerms, known: _Known) -> CcxtTerms:
     most = terms.requests_per_10s or max(2, int(8_000 / max(known.rate_ms, 1.0)))
-    limits = LimitTerms(ip_weight_per_10s=most, ip_reserve_per_10s=0)
+    limits = LimitTerms(ip_weight_per_10s=most, ip_reserve_per_10s=0, patience_s=_LONGEST_OBEYED_S)
     weights = {} if terms.exchange == HOME else {KLINES.name: 1, EXCHANGE_INFO.name: 1, TIME.name: 1}
     if most < EXCHANGE_INFO.weight:  # a pool that the list of pairs alone would not fit in
         weights[EXCHANGE_INFO.name] = 1
     return CcxtTerms(
         terms.exchange,
         urls={} if terms.url is None else {"api": _rehosted(known.urls, terms.url)},
+        options=known.options,
         limits=limits,
         weights=weights,
         deadline_s=terms.deadline_s,
@@ -312,6 +328,16 @@ def _rehosted(urls: Any, base: str) -> Any:
     if isinstance(urls, Mapping):
         return {name: _rehosted(part, base) for name, part in urls.items()}
     return base.rstrip("/") + urlsplit(urls).path if isinstance(urls, str) else urls
+
+
+def _opened_ns(row: Any) -> int | None:
+    """When a pair opened, by ccxt's ``created`` or MEXC's own ``firstOpenTime``; None where none says."""
+    told: Any = row.get("created") or (row.get("info") or {}).get("firstOpenTime")
+    try:
+        opened_ms = int(told)
+    except (TypeError, ValueError):
+        return None
+    return opened_ms * MILLISECOND if opened_ms > 0 else None
 
 
 def _bar(row: Any) -> RawBar | None:

@@ -1,0 +1,1 @@
+"""Bars from exchanges into the lake: downloads, live bars, repairs."""
