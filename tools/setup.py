@@ -26,7 +26,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "mexclab-setup.json"
 LOCK = ROOT / "requirements.lock"
 FRONTEND = ROOT / "frontend"
-PANEL = ROOT / "mexclab" / "notebook" / "static" / "panel.js"
+STATIC = ROOT / "mexclab" / "notebook" / "static"
+PANELS = (STATIC / "panel.js", STATIC / "explorer.js")
 NODE_FLOOR = (20, 11)  # build.mjs asks for import.meta.dirname
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -189,7 +190,7 @@ def node_and_npm() -> tuple[Path, list[str | Path]]:
 
 
 def build_panel() -> None:
-    """The live panel's ES module, from frontend/ into mexclab/notebook/static/."""
+    """The ES modules of desk and explorer, from frontend/ into mexclab/notebook/static/."""
     node, npm = node_and_npm()
     say(f"building the live panel with Node.js {_version_of(node).strip()}")
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -197,8 +198,9 @@ def build_panel() -> None:
     for arguments in (["ci", "--ignore-scripts", "--loglevel", "error"], ["run", "--silent", "build"]):
         what = f"npm {arguments[0]} failed in frontend/"
         run([*npm, "--prefix", FRONTEND, *arguments], what, env=environment, cwd=FRONTEND)
-    if not PANEL.is_file():
-        raise SetupFailed(f"npm run build wrote no {PANEL.relative_to(ROOT)}")
+    for panel in PANELS:
+        if not panel.is_file():
+            raise SetupFailed(f"npm run build wrote no {panel.relative_to(ROOT)}")
 
 
 def set_up() -> None:
@@ -219,7 +221,8 @@ def set_up() -> None:
     steps = {"lock": install_dependencies, "project": install_project, "panel": build_panel}
     stamp = {"place": want["place"]}
     for name, step in steps.items():
-        done = have.get(name) == want[name] and (name != "panel" or PANEL.is_file() or not frontend_files())
+        built = all(panel.is_file() for panel in PANELS) or not frontend_files()
+        done = have.get(name) == want[name] and (name != "panel" or built)
         if not done and (name != "panel" or frontend_files()):
             step()
             have[name] = want[name]

@@ -1,13 +1,14 @@
 """What happened after the matches, beside what happens anyway, and whether the two differ.
 
 Everything is for a long position entered at the close of a match's last bar and left at the close
-``horizon`` bars later. Only closes are known here, so the best and the worst point are by closes.
+``horizon`` bars later; see ``mexclab.research.forward``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from mexclab.research.controls import (
     Case,
     OutcomeOptions,
     base_sample,
-    case_of,
+    cases_of,
     check_panel,
     control_means,
 )
@@ -34,23 +35,29 @@ FEWEST_VOTES = 5  # below this many independent matches no verdict but "too few"
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a round trip costs, in basis points of the price, for each of its two sides.
+    """What a round trip costs, in basis points of the price.
 
-    The default is 5 bp of taker fee, which recorded MEXC exchangeInfo states for spot symbols, and 5 bp of
-    slippage, which is a guess: put in your own.
+    Args:
+        fee_bps: taker fee of each side; 5 bp is what recorded MEXC exchangeInfo states for spot symbols.
+        slippage_bps: beyond the best price, each side; the default is a guess, put in your own.
+        spread_bps: between best bid and best ask, which a round trip crosses once; a guess as well.
     """
 
     fee_bps: float = 5.0
-    slippage_bps: float = 5.0
+    slippage_bps: float = 2.5
+    spread_bps: float = 5.0
 
     def __post_init__(self) -> None:
-        if min(self.fee_bps, self.slippage_bps) < 0:
+        if min(self.fee_bps, self.slippage_bps, self.spread_bps) < 0:
             raise ParameterError(f"A cost is not negative: {self!r}.")
 
     @property
     def round_trip(self) -> float:
         """Both sides, as a fraction of the price: 0.002 is 0.2 %."""
-        return 2.0 * (self.fee_bps + self.slippage_bps) / 10_000.0
+        return (2.0 * (self.fee_bps + self.slippage_bps) + self.spread_bps) / 10_000.0
+
+
+DEFAULT_COSTS = Costs()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,11 +67,12 @@ class Outcomes:
     Attributes:
         table: two rows per horizon, ``sample`` "matches" and "base rate": horizon (bars), n, n_eff,
             mean and its 95 % interval (mean_low, mean_high), q05..q95, share_up, of simple returns
-            before costs; net_mean and net_share_up after them; best and worst (medians of the largest
-            gain and loss on the way); scaled_mean and scaled_median (log return over the window's own
-            volatility times sqrt(horizon)); p_value of the mean against matched controls.
+            before costs; net_mean and net_share_up after fees, slippage and spread; best and worst
+            (medians of the largest gain and loss on the way) and to_best and to_worst (medians of the
+            bars until then); scaled_mean and scaled_median (log return over the window's own volatility
+            times sqrt(horizon)); p_value of the mean against matched controls.
         returns: one row per match and horizon: rank, symbol, horizon, cluster, log_return,
-            simple_return, net_return, best, worst, scaled.
+            simple_return, net_return, best, worst, to_best, to_worst, scaled.
         p_value: of the largest difference over all horizons.
         edge: whether a difference was found that is significant and pays its costs.
         verdict: one sentence that says so.
@@ -83,7 +91,7 @@ class Outcomes:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        head = f"After windows like {self.query!r}; long, before costs; base rate of the same symbols below"
+        head = f"After windows like {self.query!r}; long, before costs; base rate below"
         columns = (
             "  horizon     n  n_eff   median     mean            95 % of mean       5 % .. 95 %     up      p"
         )
@@ -95,15 +103,15 @@ def outcomes(
     panel: Panel,
     matches: Matches,
     horizons: Sequence[int] = (15, 60, 240),
-    costs: Costs = Costs(),
+    costs: Costs = DEFAULT_COSTS,
     options: OutcomeOptions = DEFAULT_OPTIONS,
 ) -> Outcomes:
     """What followed ``matches`` over each of ``horizons`` (bars), against what follows such windows anyway.
 
-    Matches whose outcome ranges overlap in time share one vote. The base rate is made of all active
-    windows of the same symbols that obey the same point-in-time rule, each symbol weighted as among the
-    matches. The p-value compares the mean with that of control draws: whole time clusters of matches
-    moved together to a random time, same symbols, same number.
+    Matches whose outcome ranges overlap in time share one vote. The base rate is made of active windows
+    of the same symbols, hours of the day and volatility that obey the same point-in-time rule, weighted
+    as the matches are. The p-value compares the mean with that of control draws from the same windows:
+    whole time clusters of matches moved together to a random time, same number.
 
     Args:
         panel: the one that was searched.
@@ -123,12 +131,11 @@ def outcomes(
     rows, notes, bases = [], _missing(matches, spans, cases), []
     for case, facts, p_value in zip(cases, measured, each, strict=True):
         rows.append(_matches_row(case, facts, costs, options, rng) | {"p_value": float(p_value)})
-        base, note = _base_row(panel, case, length, costs, options)
+        base = _base_row(panel, case, length, costs, options)
         rows.append(base)
-        bases.append(note)
+        bases.append(base["n"])
     edge, verdict = _judge(rows, drawn, joint, costs, options)
-    hours = " that end in the same hours of the day" if options.same_hour else ""
-    notes.append(f"base rate: active windows of the matches' symbols{hours}; {', '.join(bases)}")
+    notes.append(_base_note(cases, bases, options))
     if not matches.options.point_in_time:
         notes.append("the search was not point in time: this is a description, not a forecast")
     return Outcomes(
@@ -152,8 +159,7 @@ def _cases(panel: Panel, matches: Matches, spans: tuple[int, ...], options: Outc
     if not len(matches):
         raise NotEnoughData("There is no match, so nothing followed. Search a longer history.")
     check_panel(panel, matches)
-    cases = [case_of(panel, matches, horizon, options) for horizon in spans]
-    cases = [case for case in cases if len(case.which)]
+    cases = cases_of(panel, matches, spans, options)
     if not cases:
         raise NotEnoughData(
             f"No match has {spans[0]} unbroken bars after it that lie before the query. Search with "
@@ -175,16 +181,17 @@ def fan(panel: Panel, matches: Matches, found: Outcomes, sample: int = 5000) -> 
     """
     check_panel(panel, matches)
     horizon = found.horizons[-1]
-    case = case_of(panel, matches, horizon, found.options)
+    (case,) = cases_of(panel, matches, (horizon,), found.options)
     length = matches.query.length
     ahead = np.arange(horizon + 1)
 
     def paths(starts: np.ndarray) -> np.ndarray:
         logs = log_paths(panel, starts + length - 1, len(ahead))
-        return np.expm1(logs - logs[:, :1])
+        moved: np.ndarray = np.expm1(logs - logs[:, :1])
+        return moved
 
     quantiles = statistics.weighted_quantiles(paths(case.starts), statistics.votes(case.labels), SHARES)
-    starts, weights, _ = base_sample(case, sample, np.random.default_rng(found.options.seed))
+    starts, weights = base_sample(case, sample, np.random.default_rng(found.options.seed))
     base = statistics.weighted_quantiles(paths(starts), weights, np.array([0.5]))
     columns = dict(zip(QUANTILES, quantiles, strict=True))
     return pl.DataFrame({"bar": ahead, **columns, "base": base[0]})
@@ -197,17 +204,21 @@ def _measure(panel: Panel, starts: np.ndarray, length: int, horizon: int) -> dic
         "simple": np.expm1(found.log),
         "best": np.expm1(found.best),
         "worst": np.expm1(found.worst),
+        "to_best": found.to_best,
+        "to_worst": found.to_worst,
         "scaled": found.scaled(horizon),
     }
 
 
-def _row(case: Case, sample: str, facts: dict[str, np.ndarray], weights: np.ndarray, costs: Costs) -> dict:
+def _row(
+    case: Case, sample: str, facts: dict[str, np.ndarray], weights: np.ndarray, costs: Costs
+) -> dict[str, Any]:
     simple = facts["simple"]
     net = simple - costs.round_trip
     half = np.array([0.5])
     middle = {
         name: float(statistics.weighted_quantiles(facts[name], weights, half)[0])
-        for name in ("best", "worst", "scaled")
+        for name in ("best", "worst", "to_best", "to_worst", "scaled")
     }
     quantiles = statistics.weighted_quantiles(simple, weights, SHARES)
     return {
@@ -224,6 +235,8 @@ def _row(case: Case, sample: str, facts: dict[str, np.ndarray], weights: np.ndar
         "net_share_up": float(weights @ (net > 0)),
         "best": middle["best"],
         "worst": middle["worst"],
+        "to_best": middle["to_best"],
+        "to_worst": middle["to_worst"],
         "scaled_mean": float(weights @ facts["scaled"]),
         "scaled_median": middle["scaled"],
         "p_value": None,
@@ -232,21 +245,33 @@ def _row(case: Case, sample: str, facts: dict[str, np.ndarray], weights: np.ndar
 
 def _matches_row(
     case: Case, facts: dict[str, np.ndarray], costs: Costs, options: OutcomeOptions, rng: np.random.Generator
-) -> dict:
+) -> dict[str, Any]:
     low, high = statistics.bootstrap_mean(facts["simple"], case.labels, rng, options.resamples)
     row = _row(case, "matches", facts, statistics.votes(case.labels), costs)
     interval = {"mean_low": low, "mean_high": high} if np.isfinite(low) else {}
     return row | {"n_eff": int(case.labels.max()) + 1} | interval
 
 
-def _base_row(
-    panel: Panel, case: Case, length: int, costs: Costs, options: OutcomeOptions
-) -> tuple[dict, str]:
-    starts, weights, everything = base_sample(case, options.sample, np.random.default_rng(options.seed))
-    facts = _measure(panel, starts, length, case.horizon)
-    which = "all" if len(starts) == everything else f"a seeded sample of {len(starts):,} of"
-    note = f"{which} {everything:,} over {case.horizon} bars"
-    return _row(case, "base rate", facts, weights, costs), note
+def _base_row(panel: Panel, case: Case, length: int, costs: Costs, options: OutcomeOptions) -> dict[str, Any]:
+    starts, weights = base_sample(case, options.sample, np.random.default_rng(options.seed))
+    return _row(case, "base rate", _measure(panel, starts, length, case.horizon), weights, costs)
+
+
+def _base_note(cases: list[Case], counts: list[int], options: OutcomeOptions) -> str:
+    """How the base rate was made, in a sentence."""
+    rules = ["the same symbols"]
+    if options.hour_band < 24:
+        rules.append(f"the same {options.hour_band} hours of the day")
+    if options.volatility_buckets > 1:
+        rules.append(f"the same of {options.volatility_buckets} volatility buckets")
+    sized = zip(cases, counts, strict=True)
+    sizes = ", ".join(f"{count:,} over {case.horizon} bars" for case, count in sized)
+    words = [f"base rate: active windows of {' and '.join(rules)}; {sizes}"]
+    thinned = max(case.thinned for case in cases)
+    words += [f"of a symbol with many, one in up to {thinned} was taken"] if thinned > 1 else []
+    widened = max(case.widened for case in cases)
+    words += [f"for {widened} matches such windows were too rare and more were taken"] if widened else []
+    return "; ".join(words)
 
 
 def _missing(matches: Matches, spans: tuple[int, ...], cases: list[Case]) -> list[str]:
@@ -260,7 +285,7 @@ def _missing(matches: Matches, spans: tuple[int, ...], cases: list[Case]) -> lis
 
 
 def _judge(
-    rows: list[dict], drawn: np.ndarray, joint: float, costs: Costs, options: OutcomeOptions
+    rows: list[dict[str, Any]], drawn: np.ndarray, joint: float, costs: Costs, options: OutcomeOptions
 ) -> tuple[bool, str]:
     """Whether there is an edge, and the sentence that says so."""
     pairs = list(zip(rows[0::2], rows[1::2], strict=True))
@@ -269,7 +294,7 @@ def _judge(
     usual = float(drawn[:, at].mean())
     facts = (
         f"{row['n']} matches ({row['n_eff']} independent) moved {row['mean']:+.2%} on average over "
-        f"{row['horizon']} bars, where windows of the same symbols move {base['mean']:+.2%}"
+        f"{row['horizon']} bars, where windows of the base rate move {base['mean']:+.2%}"
     )
     over = f" at one of {len(pairs)} horizons" if len(pairs) > 1 else ""
     chance = f"as large a difference{over} comes by chance in {joint:.1%} of draws"
@@ -295,11 +320,13 @@ def _returns(matches: Matches, case: Case, facts: dict[str, np.ndarray], costs: 
         pl.Series("net_return", facts["simple"] - costs.round_trip),
         pl.Series("best", facts["best"]),
         pl.Series("worst", facts["worst"]),
+        pl.Series("to_best", facts["to_best"]).cast(pl.Int64),
+        pl.Series("to_worst", facts["to_worst"]).cast(pl.Int64),
         pl.Series("scaled", facts["scaled"]),
     )
 
 
-def _line(row: dict, interval_ns: int) -> str:
+def _line(row: dict[str, Any], interval_ns: int) -> str:
     own = row["sample"] == "matches"
     name = span(row["horizon"] * interval_ns) if own else "base"
     votes = f"{row['n_eff']:>6,}" if own else " " * 6

@@ -7,33 +7,30 @@ correlation r it holds that d = sqrt(2 m (1 - r)). The measure is the one of Rak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.research import scan
-from mexclab.research.scan import BLOCK, TILE, ActivityFloor
-from mexclab.research.windows import (
-    Panel,
-    Query,
-    Windows,
-    check_length,
-    span,
-    utc,
-    windows_within,
-    z_normalised,
-)
+from mexclab.research.activity import ACTIVE, FLAT, ONE_JUMP, ActivityFloor, activity_at
+from mexclab.research.lanes import LANES
+from mexclab.research.nearest import Searched, nearest
+from mexclab.research.query import check_count
+from mexclab.research.tiles import Reach, Tiles, tiles_for
+from mexclab.research.windows import Panel, Query, span, utc, windows_within, z_normalised
 
-FIRST_BLOCKS = 512  # refined in the first round; each further round refines four times as many
+CLOSE = "close"  # the channel that every panel and query has
+BOUNDS_BYTES = 512 * 2**20  # what the bounds of the queries that are scanned together may take
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarityOptions:
-    """Which windows may match.
+    """Which windows may match, and what makes two of them alike.
 
     Args:
         exclusion: two matches of one symbol start at least so many bars apart; None for half the
@@ -42,8 +39,10 @@ class SimilarityOptions:
         point_in_time: only windows whose end, plus the horizon, plus ``embargo``, is not after the
             query's start, whatever the symbol. Without it only bars of the query itself are barred.
         embargo: bars kept clear between the last outcome and the query.
-        activity: what query and matches must do to have a shape at all.
+        activity: what the closes of query and matches must do to have a shape at all.
         threads: how many threads scan; the answer does not depend on it.
+        channels: the weight of each channel, "close", "volume" and "range"; None for closes alone.
+            The squared distance is the weighted mean of the channels' squared distances.
     """
 
     exclusion: int | None = None
@@ -52,16 +51,29 @@ class SimilarityOptions:
     embargo: int = 0
     activity: ActivityFloor = field(default_factory=ActivityFloor)
     threads: int = 1
+    channels: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("exclusion", 0), ("per_symbol", 1), ("embargo", 0), ("threads", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ParameterError(f"{name} must be at least {least}, not {value}.", name=name, value=value)
+            if value is not None or name in ("embargo", "threads"):
+                check_count(name, value, least)
+        given = (self.channels or {CLOSE: 1.0}).values()
+        if not all(np.isfinite(weight) and weight >= 0.0 for weight in given) or not sum(given) > 0.0:
+            raise ParameterError(
+                f"The weights of channels are not negative, and one is positive: {self.channels}."
+            )
 
     def apart(self, length: int) -> int:
         """The exclusion zone in bars for windows of ``length`` bars."""
         return length // 2 if self.exclusion is None else self.exclusion
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The channels that count, closes first (even with weight 0), and weights that sum to 1."""
+        given = {CLOSE: 0.0, **(self.channels or {CLOSE: 1.0})}
+        total = sum(given.values())
+        return {name: weight / total for name, weight in given.items() if weight > 0.0 or name == CLOSE}
 
 
 DEFAULT_OPTIONS = SimilarityOptions()
@@ -75,7 +87,7 @@ class Matches:
         query: what was asked about.
         table: rank (from 1), symbol, start, end (Datetime ns, UTC, half-open), distance, correlation.
         positions: (k,) where each match starts in the panel that was searched.
-        windows: (k, m) their z-normalised log prices.
+        windows: (k, m) their z-normalised log closes.
         horizon: bars after each match that had to lie before the query.
         options: the rules of the search.
         scanned: how many windows were compared with the query.
@@ -130,42 +142,43 @@ def similar(
         at most ``k`` matches; ``notes`` says so when there are fewer.
 
     Raises:
-        ParameterError: k, horizon or the query's bar length do not fit, or the query is flat or one
-            jump, so that it has no shape to compare.
+        ParameterError: k, horizon or the query's bar length do not fit, a channel is missing, or the
+            query is flat or one jump, so that it has no shape to compare.
         NotEnoughData: the panel has no window of this length that may be seen.
     """
-    if k < 1 or horizon < 0:
-        raise ParameterError(f"k is at least 1 and horizon at least 0, not {k} and {horizon}.")
-    check_length(query.length)
-    _check_query(panel, query, options)
-    windows, excluded = _allowed(panel, query, horizon, options)
-    tiles = _tiles(windows)
-    rule = options.activity.rule(query.length)
-    shape = query.normalised
-    bounds, tally = _scan(panel, tiles, shape, rule, options.threads)
-    positions, distances = _nearest(panel, _Task(tiles, bounds, shape, rule), k, options)
-    excluded = excluded | {"flat": int(tally[scan.FLAT]), "one jump": int(tally[scan.ONE_JUMP])}
-    notes = []
-    if len(positions) < k:
-        notes.append(
-            f"only {len(positions)} of the {k} asked for: the history holds no more active windows "
-            f"{options.apart(query.length)} bars apart"
-            + (f" with at most {options.per_symbol} per symbol" if options.per_symbol else "")
-        )
-    if not options.point_in_time:
-        notes.append("not point in time: matches may lie after the query, so they cannot support a forecast")
-    bars = positions[:, None] + np.arange(query.length)
-    return Matches(
-        query,
-        _table(panel, positions, distances, query.length),
-        positions,
-        z_normalised(panel.log[bars]),
-        horizon,
-        options,
-        int(tally[scan.ACTIVE]),
-        excluded,
-        tuple(notes),
-    )
+    return similar_batch(panel, [query], k, horizon=horizon, options=options)[0]
+
+
+def similar_batch(
+    panel: Panel,
+    queries: Sequence[Query],
+    k: int = 10,
+    *,
+    horizon: int = 0,
+    options: SimilarityOptions = DEFAULT_OPTIONS,
+) -> list[Matches]:
+    """What ``similar`` gives for each of several queries of one length, reading the panel once for many.
+
+    Each query keeps its own point in time. Queries are scanned together as far as their bounds (four
+    bytes for 32 windows each) fit in BOUNDS_BYTES.
+
+    Raises:
+        ParameterError, NotEnoughData: what ``similar`` raises, for the first query that has a fault; or
+            the queries differ in length.
+    """
+    check_count("k", k, 1)
+    check_count("horizon", horizon, 0)
+    lengths = sorted({query.length for query in queries})
+    if len(lengths) > 1:
+        raise ParameterError(f"Queries that are asked together have one length, not {lengths}.")
+    search = _Search(panel, k, horizon, options)
+    for query in queries:
+        _check_query(panel, query, options)
+    allowed = [_allowed(panel, query, search.reach(query)) for query in queries]
+    found = []
+    for some in search.portions(len(queries)):
+        found += search.answers(queries[some], allowed[some])
+    return found
 
 
 def latest_end_ns(query: Query, options: SimilarityOptions) -> int | None:
@@ -179,174 +192,193 @@ def _check_query(panel: Panel, query: Query, options: SimilarityOptions) -> None
             f"The query has bars of {span(query.interval_ns)}, the panel of {span(panel.interval_ns)}: "
             "resample one of them."
         )
-    state = scan.activity_at(np.log(query.values), 0, query.length, *options.activity.rule(query.length))
-    if state != scan.ACTIVE:
-        kind = (
-            "flat: too few of its bars move" if state == scan.FLAT else "one jump: a single bar is nearly all"
-        )
+    state = activity_at(np.log(query.values), 0, query.length, *options.activity.rule(query.length))
+    if state != ACTIVE:
+        kind = "flat: too few of its bars move" if state == FLAT else "one jump: a single bar is nearly all"
         raise ParameterError(
             f"The query {query!r} is {kind}, so it has no shape to compare. Choose another window, or a "
             "lower ActivityFloor.",
             symbol=query.symbol,
             start_ns=query.start_ns,
         )
+    for name in options.weights:
+        if name == CLOSE:
+            continue
+        for owner, kept in (("panel", panel.channels), ("query", query.channels)):
+            if name not in kept:
+                raise ParameterError(
+                    f"The {owner} has no channel {name}: build the panel with channels=({name!r},) and take "
+                    "the query from it, or leave the channel out.",
+                    channel=name,
+                )
+        if np.ptp(query.channels[name]) == 0.0:
+            raise ParameterError(
+                f"The {name} of {query!r} does not vary, so it has no shape to compare: leave it out.",
+                channel=name,
+            )
 
 
-def _allowed(
-    panel: Panel, query: Query, horizon: int, options: SimilarityOptions
-) -> tuple[Windows, dict[str, int]]:
-    """The windows that may be seen, and how many may not, by reason."""
-    length = query.length
-    everything = windows_within(panel, length)
-    if options.point_in_time:
-        allowed = windows_within(panel, length, _outcome_end(query, horizon, options))
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """How many windows a query may see, how many it may not, and why not."""
+
+    seen: int
+    barred: int
+    reason: str
+
+
+def _allowed(panel: Panel, query: Query, reach: Reach) -> _Allowed:
+    everything = windows_within(panel, query.length).total
+    if reach.latest_end_ns is not None:
+        seen = windows_within(panel, query.length, reach.latest_end_ns).total
         reason = "not wholly known before the query"
     else:
-        allowed, reason = _clear_of(panel, everything, query), "overlapping the query"
-    if not allowed.total:
+        seen, reason = everything - _overlapping(panel, query, reach), "overlapping the query"
+    if not seen:
         raise NotEnoughData(
-            f"No window of {length} bars may be compared with {query!r}: all {everything.total:,} are "
+            f"No window of {query.length} bars may be compared with {query!r}: all {everything:,} are "
             f"{reason}. Use a later or shorter query, or more history.",
-            length=length,
-            windows=everything.total,
+            length=query.length,
+            windows=everything,
         )
-    return allowed, {reason: everything.total - allowed.total}
+    return _Allowed(seen, everything - seen, reason)
 
 
-def _outcome_end(query: Query, horizon: int, options: SimilarityOptions) -> int:
-    """The latest time at which a match may end, so that its outcome is over before the query starts."""
-    return query.start_ns - (horizon + options.embargo) * query.interval_ns
-
-
-def _clear_of(panel: Panel, windows: Windows, query: Query) -> Windows:
-    """``windows`` without those that share a bar with the query."""
-    runs: list[tuple[int, int]] = []
-    symbols = panel.segment_symbol[panel.segment_of(windows.starts)]
-    times = panel.times(windows.starts)
-    reach = windows.length * panel.interval_ns
-    for start, count, symbol, time in zip(windows.starts, windows.counts, symbols, times, strict=True):
-        if panel.symbols[symbol] != query.symbol:
-            runs.append((start, count))
-            continue
-        before = min(count, (query.start_ns - reach - time) // panel.interval_ns + 1)
-        after = max(0, -((time - query.end_ns) // panel.interval_ns))
-        runs.append((start, before))
-        runs.append((start + after, count - after))
-    kept = np.array([run for run in runs if run[1] > 0], dtype=np.int64).reshape(-1, 2)
-    return Windows(kept[:, 0], kept[:, 1], windows.length)
-
-
-def _tiles(windows: Windows) -> np.ndarray:
-    """(tiles, 3) int64: first start position, number of windows, first block; order of position."""
-    pieces = -(-windows.counts // TILE)
-    within = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = np.repeat(windows.starts, pieces) + within * TILE
-    counts = np.minimum(TILE, np.repeat(windows.counts, pieces) - within * TILE)
-    blocks = -(-counts // BLOCK)
-    return np.column_stack([starts, counts, np.cumsum(blocks) - blocks])
-
-
-def _scan(
-    panel: Panel, tiles: np.ndarray, shape: np.ndarray, rule: tuple[int, float], threads: int
-) -> tuple[np.ndarray, np.ndarray]:
-    bounds = np.empty(int(tiles[-1, 2] + -(-tiles[-1, 1] // BLOCK)), dtype=np.float32)
-    unit = (shape / np.sqrt(len(shape))).astype(np.float32)
-    parts = np.array_split(tiles, min(threads, len(tiles)))
-    tallies = np.zeros((len(parts), 3), dtype=np.int64)
-    work = [(panel.log, part, unit, rule, bounds, tally) for part, tally in zip(parts, tallies, strict=True)]
-    if len(work) == 1:
-        scan.scan(*work[0])
-    else:
-        with ThreadPoolExecutor(len(work)) as pool:
-            list(pool.map(lambda job: scan.scan(*job), work))
-    return bounds, tallies.sum(axis=0)
+def _overlapping(panel: Panel, query: Query, reach: Reach) -> int:
+    """How many windows share a bar with what is barred."""
+    if reach.barred is None:
+        return 0
+    symbol, start_ns, end_ns = reach.barred
+    own = panel.segment_symbol == symbol
+    opened, bars = panel.segment_time[own], np.diff(panel.segment_start)[own]
+    first = (start_ns - opened) // panel.interval_ns - query.length + 1
+    last = np.minimum(-((opened - end_ns) // panel.interval_ns), bars - query.length + 1)
+    return int(np.maximum(0, last - np.maximum(0, first)).sum())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Task:
-    """What the second pass needs: ``bounds`` is used up, a block that was refined becomes -1."""
+class _Search:
+    """A panel, and what is asked of it whatever the query."""
 
-    tiles: np.ndarray
-    bounds: np.ndarray
-    shape: np.ndarray
-    rule: tuple[int, float]
+    panel: Panel
+    k: int
+    horizon: int
+    options: SimilarityOptions
+
+    def reach(self, query: Query) -> Reach:
+        """The windows that ``query`` may see."""
+        if self.options.point_in_time:
+            return Reach(query.start_ns - (self.horizon + self.options.embargo) * query.interval_ns)
+        if query.symbol not in self.panel.symbols:
+            return Reach(None)
+        return Reach(None, (self.panel.symbol_position(query.symbol), query.start_ns, query.end_ns))
+
+    def portions(self, queries: int) -> Iterator[slice]:
+        """Which of so many queries are scanned together."""
+        blocks = sum(group.rows for group in self.panel.groups) // scan.BLOCK + len(self.panel.groups)
+        size = max(1, BOUNDS_BYTES // (4 * LANES * blocks))
+        return (slice(first, first + size) for first in range(0, queries, size))
+
+    def answers(self, queries: Sequence[Query], allowed: Sequence[_Allowed]) -> list[Matches]:
+        """The matches of queries that are scanned together."""
+        length = queries[0].length
+        reaches = [self.reach(query) for query in queries]
+        tiles = tiles_for(self.panel, length, reaches, (scan.TILE, scan.BLOCK))
+        shapes = [self._shapes(query) for query in queries]
+        bounds, tallies = self._scan(tiles, np.stack(shapes))
+        rule = self.options.activity.rule(length)
+        found = []
+        for i, query in enumerate(queries):
+            question = (shapes[i], self._weights)
+            searched = Searched(self._flats, tiles.table, bounds[i], question, rule)
+            cap = self.options.per_symbol or self.k
+            answer = nearest(self.panel, searched, self.k, self.options.apart(length), cap)
+            tally = tallies.sum(axis=(0, 2), where=tiles.seen[i][:, None, :])
+            found.append(self._matches(query, answer, allowed[i], tally))
+        return found
+
+    @property
+    def _weights(self) -> np.ndarray:
+        return np.array(list(self.options.weights.values()))
+
+    @property
+    def _flats(self) -> tuple[np.ndarray, ...]:
+        others = (self.panel.channels[name] for name in self.options.weights if name != CLOSE)
+        return (self.panel.flat, *others)
+
+    def _shapes(self, query: Query) -> np.ndarray:
+        """(channels, m) z-normalised, closes first."""
+        others = [z_normalised(query.channels[name]) for name in self.options.weights if name != CLOSE]
+        return np.stack([query.normalised, *others])
+
+    def _scan(self, tiles: Tiles, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds (queries, blocks * LANES) and tallies (tiles, 3, LANES)."""
+        flats, (queries, channels, length) = self._flats, shapes.shape
+        bounds = np.empty((queries, tiles.blocks * LANES), dtype=np.float32)
+        tallies = np.zeros((len(tiles.table), 3, LANES), dtype=np.int32)
+        units = (shapes / np.sqrt(length)).astype(np.float32)
+        question = (units, self._weights, self.options.activity.rule(length))
+        looked = np.ascontiguousarray(np.any(tiles.seen, axis=2).T)
+
+        def work(part: slice) -> None:
+            room = scan.room(length, channels)
+            scan.scan(flats, (tiles.table[part], looked[part]), question, room, (bounds, tallies[part]))
+
+        edges = np.linspace(0, len(tiles.table), self.options.threads + 1).astype(int)
+        with ThreadPoolExecutor(self.options.threads) as pool:
+            list(pool.map(work, [slice(*ends) for ends in pairwise(edges)]))
+        for query, tile, lane in zip(*np.nonzero(~tiles.seen & looked.T[:, :, None]), strict=True):
+            first, deep = tiles.table[tile, 2], -(-tiles.table[tile, 1] // scan.BLOCK)
+            bounds[query].reshape(-1, LANES)[first : first + deep, lane] = scan.NOTHING
+        return bounds, tallies
+
+    def _matches(
+        self, query: Query, answer: tuple[np.ndarray, np.ndarray], allowed: _Allowed, tally: np.ndarray
+    ) -> Matches:
+        cells, distances = answer
+        excluded = {
+            allowed.reason: allowed.barred,
+            "flat": int(tally[FLAT]),
+            "one jump": int(tally[ONE_JUMP]),
+        }
+        if len(self.options.weights) > 1:
+            excluded["without a channel"] = allowed.seen - int(tally.sum())
+        symbols, times = self.panel.bars_at(cells)
+        return Matches(
+            query,
+            _table(self.panel, (symbols, times), distances, query.length),
+            self.panel.positions(symbols, times),
+            z_normalised(self.panel.flat[cells[:, None] + np.arange(query.length) * LANES]),
+            self.horizon,
+            self.options,
+            int(tally[ACTIVE]),
+            excluded,
+            tuple(_notes(query, self.k - len(cells), self.k, self.options)),
+        )
 
 
-def _nearest(panel: Panel, task: _Task, k: int, options: SimilarityOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and distances of the ``k`` nearest windows under the rules of ``options``.
-
-    Blocks are refined in order of their bounds. A window that the greedy choice takes is final once
-    nothing in a block that is left could be nearer; when k are final, the rest need not be looked at.
-    """
-    length = len(task.shape)
-    apart_ns = options.apart(length) * panel.interval_ns
-    cap = options.per_symbol or k
-    positions, distances = np.empty(0, dtype=np.int64), np.empty(0)
-    size = FIRST_BLOCKS
-    while True:
-        more = _refine(panel, task, _best_blocks(task.bounds, size))
-        positions, distances = np.append(positions, more[0]), np.append(distances, more[1])
-        order = np.lexsort((positions, distances))
-        positions, distances = positions[order], distances[order]
-        chosen = np.empty(min(k, len(positions)), dtype=np.int64)
-        symbols = panel.segment_symbol[panel.segment_of(positions)]
-        taken = scan.pick(symbols, panel.times(positions), len(chosen), apart_ns, cap, chosen)
-        chosen = chosen[:taken]
-        reach = _least_distance(float(task.bounds.max()), length)
-        final = int(np.searchsorted(distances[chosen], reach, side="left"))
-        if final >= k or reach == np.inf:
-            return positions[chosen], distances[chosen]
-        if options.per_symbol:
-            _close_full(panel, task, symbols[chosen[:final]], cap)
-        size *= 4
+def _notes(query: Query, lacking: int, k: int, options: SimilarityOptions) -> Iterator[str]:
+    if lacking:
+        yield (
+            f"only {k - lacking} of the {k} asked for: the history holds no more active windows "
+            f"{options.apart(query.length)} bars apart"
+            + (f" with at most {options.per_symbol} per symbol" if options.per_symbol else "")
+        )
+    if not options.point_in_time:
+        yield "not point in time: matches may lie after the query, so they cannot support a forecast"
+    if len(options.weights) > 1:
+        shares = ", ".join(f"{name} {weight:.0%}" for name, weight in options.weights.items())
+        yield f"alike by weight: {shares}; the correlation is the weighted mean of the channels'"
 
 
-def _best_blocks(bounds: np.ndarray, size: int) -> np.ndarray:
-    """The ``size`` blocks with the highest bounds, of those that have an active window left."""
-    if size < len(bounds):
-        blocks = np.argpartition(bounds, len(bounds) - size)[len(bounds) - size :]
-    else:
-        blocks = np.arange(len(bounds))
-    return blocks[bounds[blocks] >= 0.0]
-
-
-def _refine(panel: Panel, task: _Task, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    tile = np.searchsorted(task.tiles[:, 2], blocks, side="right") - 1
-    skipped = (blocks - task.tiles[tile, 2]) * BLOCK
-    firsts = task.tiles[tile, 0] + skipped
-    counts = np.minimum(BLOCK, task.tiles[tile, 1] - skipped)
-    positions = np.empty(int(counts.sum()), dtype=np.int64)
-    distances = np.empty(len(positions))
-    found = scan.refine(panel.log, firsts, counts, task.shape, task.rule, positions, distances)
-    task.bounds[blocks] = -1.0
-    return positions[:found], distances[:found]
-
-
-def _least_distance(bound: float, length: int) -> float:
-    """No window whose r squared is at most ``bound`` is nearer than this; infinite for a bound of -1."""
-    if bound < 0.0:
-        return np.inf
-    r = min(1.0, np.sqrt(bound))
-    return max(0.0, np.sqrt(2.0 * length * (1.0 - r)) - 1e-9)
-
-
-def _close_full(panel: Panel, task: _Task, symbols: np.ndarray, cap: int) -> None:
-    """Strike the blocks of the symbols that have all the matches they may have."""
-    owners = panel.segment_symbol[panel.segment_of(task.tiles[:, 0])]
-    edges = np.append(task.tiles[:, 2], len(task.bounds))
-    for symbol, count in zip(*np.unique(symbols, return_counts=True), strict=True):
-        if count >= cap:
-            first, last = np.searchsorted(owners, [symbol, symbol + 1])
-            task.bounds[edges[first] : edges[last]] = -1.0
-
-
-def _table(panel: Panel, positions: np.ndarray, distances: np.ndarray, length: int) -> pl.DataFrame:
-    starts = panel.times(positions)
-    symbols = panel.segment_symbol[panel.segment_of(positions)]
+def _table(
+    panel: Panel, bars: tuple[np.ndarray, np.ndarray], distances: np.ndarray, length: int
+) -> pl.DataFrame:
+    symbols, starts = bars
     moment = pl.Datetime("ns", "UTC")
     return pl.DataFrame(
         {
-            "rank": np.arange(1, len(positions) + 1),
+            "rank": np.arange(1, len(starts) + 1),
             "symbol": pl.Series([panel.symbols[i] for i in symbols], dtype=pl.String),
             "start": pl.Series(starts).cast(moment),
             "end": pl.Series(starts + length * panel.interval_ns).cast(moment),

@@ -25,7 +25,8 @@ def votes(labels: np.ndarray) -> np.ndarray:
     if not len(labels):
         return np.empty(0)
     _, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    return 1.0 / (len(sizes) * sizes[inverse])
+    weights: np.ndarray = 1.0 / (len(sizes) * sizes[inverse])
+    return weights
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -99,7 +100,8 @@ def nearest_in(sorted_times: np.ndarray, wanted: np.ndarray, step: int) -> np.nd
     after = np.clip(np.searchsorted(sorted_times, inside), 0, len(sorted_times) - 1)
     before = np.maximum(after - 1, 0)
     closer = np.abs(inside - sorted_times[before]) < np.abs(sorted_times[after] - inside)
-    return np.where(closer, before, after)
+    nearest: np.ndarray = np.where(closer, before, after)
+    return nearest
 
 
 def random_places(shares: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -117,6 +119,30 @@ def random_places(shares: np.ndarray, draws: int, rng: np.random.Generator) -> n
     ordered = lengths[order]
     gaps = free * np.sort(rng.random((draws, len(lengths))), axis=1)
     begins = gaps + np.cumsum(ordered, axis=1) - ordered + rng.random((draws, 1))
-    places = np.empty_like(begins)
+    places: np.ndarray = np.empty_like(begins)
     np.put_along_axis(places, order, begins % 1.0, axis=1)
     return places
+
+
+def block_bootstrap(
+    values: np.ndarray, block: int, rng: np.random.Generator, resamples: int = 2000
+) -> np.ndarray:
+    """Means of resamples made of whole blocks of neighbours, the series being taken as a ring.
+
+    The circular block bootstrap of Politis and Romano (1992): values that depend on their neighbours in
+    time keep doing so within a block.
+
+    Args:
+        values: (n, c) or (n,) in order of time; the columns are resampled together.
+        block: neighbours in a block, cut down to n.
+
+    Returns:
+        (resamples, c) or (resamples,).
+    """
+    count = len(values)
+    size = max(1, min(block, count))
+    pieces = -(-count // size)
+    firsts = rng.integers(0, count, size=(resamples, pieces))
+    taken = (firsts[:, :, None] + np.arange(size)).reshape(resamples, -1)[:, :count] % count
+    means: np.ndarray = values[taken].mean(axis=1)
+    return means

@@ -1,104 +1,38 @@
 """Panels of price history, and the windows that can be cut from them.
 
-A panel keeps the bars of all its symbols end to end in one array, symbols in alphabetical order,
-split into *segments*: runs of bars without a gap. A window is a start position in that array and a
-length, and it lies inside one segment. So order of position is order of (symbol, time).
+A panel numbers the bars of all its symbols from 0, symbols in alphabetical order, each in order of time:
+a bar's *position*. Order of position is order of (symbol, time). *Segments* are runs of bars without a
+gap. A window is a start position and a length, and it lies inside one segment. Where the bars lie in
+memory is another matter, which :mod:`mexclab.research.lanes` explains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 
 from mexclab.errors import DataError, NotEnoughData, ParameterError
-
-SHORTEST, LONGEST = 10, 2000  # bars in a window
-
-
-def utc(time_ns: int) -> str:
-    """``time_ns`` as text, UTC, to the second: ``2026-06-01 12:30`` (seconds where they are not 0)."""
-    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, tz=UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S" if moment.second else "%Y-%m-%d %H:%M")
-
-
-def span(duration_ns: int) -> str:
-    """A duration in the largest unit that divides it: ``1m``, ``4h``, ``90s``."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        if duration_ns % (size * 1_000_000_000) == 0:
-            return f"{duration_ns // (size * 1_000_000_000)}{unit}"
-    return f"{duration_ns}ns"
-
-
-def check_length(length: int) -> None:
-    """Raises ParameterError unless a window may have ``length`` bars."""
-    if not SHORTEST <= length <= LONGEST:
-        raise ParameterError(
-            f"A window has {SHORTEST} to {LONGEST} bars, not {length}: choose another length.", length=length
-        )
-
-
-def z_normalised(log_prices: np.ndarray) -> np.ndarray:
-    """Zero mean and unit (population) deviation along the last axis; shape and order kept, float64."""
-    centred = log_prices - log_prices[..., :1]  # first the level, so that its digits do not cost accuracy
-    centred = centred - centred.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Query:
-    """The window that we ask about.
-
-    Args:
-        values: (n,) prices, float64, positive; n from 10 to 2000.
-        symbol: whose prices they are; it need not be in the panel that is searched.
-        start_ns: open time of the first bar, UTC; nothing from later is used unless asked for.
-        interval_ns: length of a bar.
-
-    Raises:
-        DataError: a price is not a positive, finite number.
-        ParameterError: the window is too short, too long or not one row of numbers.
-    """
-
-    values: np.ndarray
-    symbol: str
-    start_ns: int
-    interval_ns: int
-
-    def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.float64)
-        if values.ndim != 1:
-            raise ParameterError(
-                f"A query is one row of prices, not shape {values.shape}.", shape=values.shape
-            )
-        check_length(len(values))
-        _check_prices(self.symbol, self.start_ns + self.interval_ns * np.arange(len(values)), values)
-        values.flags.writeable = False
-        object.__setattr__(self, "values", values)
-
-    @property
-    def length(self) -> int:
-        """Number of bars."""
-        return len(self.values)
-
-    @property
-    def end_ns(self) -> int:
-        """When the last bar closes (the end of the half-open range)."""
-        return self.start_ns + self.length * self.interval_ns
-
-    @property
-    def normalised(self) -> np.ndarray:
-        """(n,) z-normalised log prices."""
-        return z_normalised(np.log(self.values))
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.symbol} {utc(self.start_ns)} to {utc(self.end_ns)} UTC, "
-            f"{self.length} bars of {span(self.interval_ns)}"
-        )
+from mexclab.research import lanes
+from mexclab.research.lanes import LANES, Group, Runs
+from mexclab.research.query import Query as Query
+from mexclab.research.query import check_length as check_length
+from mexclab.research.query import z_normalised as z_normalised
+from mexclab.research.series import (
+    CHANNELS,
+    Series,
+    check_grid,
+    check_order,
+    check_prices,
+    commonest_step,
+    filled,
+    series_of,
+)
+from mexclab.research.series import span as span
+from mexclab.research.series import utc as utc
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,103 +42,144 @@ class Panel:
     Attributes:
         symbols: in alphabetical order.
         interval_ns: length of a bar.
-        close: (bars,) prices, float64, all symbols end to end.
-        log: (bars,) natural logarithms of ``close``.
+        groups: how the cells are laid out.
+        flat: (cells,) natural logarithms of the closes, float64; NaN where there is no bar.
+        channels: (cells,) float64 each, by name: "volume" is log(1 + volume), "range" log(high / low).
         segment_symbol: (segments,) position of the segment's symbol in ``symbols``.
         segment_start: (segments + 1,) position of each segment's first bar, and the number of bars.
         segment_time: (segments,) open time of each segment's first bar, ns.
+        segment_cell: (segments,) cell of each segment's first bar; the next bar is LANES cells further.
     """
 
     symbols: tuple[str, ...]
     interval_ns: int
-    close: np.ndarray
-    log: np.ndarray
+    groups: tuple[Group, ...]
+    flat: np.ndarray
+    channels: Mapping[str, np.ndarray]
     segment_symbol: np.ndarray
     segment_start: np.ndarray
     segment_time: np.ndarray
+    segment_cell: np.ndarray
 
     @classmethod
-    def from_frame(cls, frame: pl.DataFrame | pl.LazyFrame, interval_ns: int | None = None) -> Panel:
+    def from_frame(
+        cls,
+        frame: pl.DataFrame | pl.LazyFrame,
+        interval_ns: int | None = None,
+        *,
+        channels: Sequence[str] = (),
+        fill: int = 0,
+    ) -> Panel:
         """A panel from columns ``ts`` (Datetime, UTC, bar open), ``symbol`` and ``close``.
 
         Rows of one symbol must be in order of time; symbols may be mixed. ``interval_ns`` defaults to
         the commonest step between two bars.
 
+        Args:
+            channels: "volume" (from column volume) and "range" (from high and low), if wanted.
+            fill: carry the last close over gaps of at most so many bars; longer ones stay gaps.
+
         Raises:
             DataError: a missing column, a time that is no UTC Datetime, or what ``from_arrays`` refuses.
             NotEnoughData: no rows.
+            ParameterError: an unknown channel, or a negative ``fill``.
         """
-        names = frame.collect_schema()
-        missing = [name for name in ("ts", "symbol", "close") if name not in names]
-        if missing:
-            raise DataError(f"The frame has no column {', '.join(missing)}.", missing=missing)
-        kind = names["ts"]
-        if not isinstance(kind, pl.Datetime) or kind.time_zone != "UTC":
-            raise DataError(f"Column ts must be a Datetime in UTC, not {kind}.", kind=str(kind))
-        columns = (
-            pl.col("ts").dt.epoch("ns"),
-            pl.col("symbol").cast(pl.String),
-            pl.col("close").cast(pl.Float64),
-        )
-        bars = frame.lazy().select(columns).collect()
-        if bars["ts"].null_count() or bars["symbol"].null_count():
-            raise DataError("A row has no ts or no symbol: drop it or repair it.")
-        parts = bars.partition_by("symbol", maintain_order=True, as_dict=True)
-        return cls.from_arrays(
-            {str(key[0]): (part["ts"].to_numpy(), part["close"].to_numpy()) for key, part in parts.items()},
-            interval_ns,
-        )
+        return cls._from_series(series_of(frame, _known(channels)), interval_ns, fill)
 
     @classmethod
     def from_arrays(
-        cls, series: Mapping[str, tuple[np.ndarray, np.ndarray]], interval_ns: int | None = None
+        cls,
+        series: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        interval_ns: int | None = None,
+        *,
+        channels: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        fill: int = 0,
     ) -> Panel:
         """A panel from ``{symbol: (times, close)}``: bar open times in ns (UTC) and prices, each (n,).
+
+        Args:
+            channels: ``{channel: {symbol: values}}``, (n,) each, in the units of the attribute.
+            fill: carry the last close over gaps of at most so many bars; longer ones stay gaps.
 
         Raises:
             DataError: prices that are NaN, infinite or not positive, times that repeat, run backwards
                 or lie off the symbol's grid; it names the symbol and the time.
             NotEnoughData: no bars, or ``interval_ns`` is needed because no symbol has two.
+            ParameterError: an unknown channel, or a negative ``fill``.
         """
-        taken = {
-            symbol: (np.asarray(times, dtype=np.int64), np.asarray(close, dtype=np.float64))
-            for symbol, (times, close) in sorted(series.items())
-            if len(times)
-        }
-        if not taken:
+        names = _known(tuple(channels or ()))
+        every = {}
+        for symbol, (times, close) in series.items():
+            own = {name: np.asarray(channels[name][symbol], np.float64) for name in names} if channels else {}
+            every[symbol] = Series(np.asarray(times, np.int64), np.asarray(close, np.float64), own)
+        return cls._from_series(every, interval_ns, fill)
+
+    @classmethod
+    def _from_series(cls, series: Mapping[str, Series], interval_ns: int | None, fill: int) -> Panel:
+        every = {symbol: one for symbol, one in sorted(series.items()) if len(one.times)}
+        if not every:
             raise NotEnoughData("The panel would be empty: give it at least one bar.")
-        for symbol, (times, close) in taken.items():
-            if times.shape != close.shape or times.ndim != 1:
-                raise DataError(f"{symbol}: {times.shape} times but {close.shape} prices.", symbol=symbol)
-            _check_order(symbol, times)
-            _check_prices(symbol, times, close)
-        step = interval_ns if interval_ns is not None else _commonest_step(taken)
-        if step <= 0:
-            raise ParameterError(f"interval_ns must be positive, not {step}.", interval_ns=step)
-        owners, starts, opened, offset = [], [], [], 0
-        for position, (symbol, (times, _)) in enumerate(taken.items()):
-            first = _segment_firsts(symbol, times, step)
-            owners.append(np.full(len(first), position))
-            starts.append(first + offset)
-            opened.append(times[first])
-            offset += len(times)
-        close = np.concatenate([prices for _, prices in taken.values()])
-        arrays = (
-            close,
-            np.log(close),
-            np.concatenate(owners).astype(np.int64),
-            np.append(np.concatenate(starts), offset).astype(np.int64),
-            np.concatenate(opened),
+        for symbol, one in every.items():
+            _check_series(symbol, one)
+        step = int(interval_ns if interval_ns is not None else commonest_step(every))
+        if step <= 0 or fill < 0:
+            raise ParameterError(f"interval_ns is positive and fill at least 0, not {step} and {fill}.")
+        for symbol, one in every.items():
+            check_grid(symbol, one.times, step)
+            every[symbol] = filled(one, step, fill) if fill else one
+        pieces = [
+            piece for i, one in enumerate(every.values()) for piece in lanes.stretches(i, one.times, step)
+        ]
+        groups = lanes.arrange(pieces, step)
+        flat = lanes.blank(groups[-1].end)
+        channels = {name: lanes.blank(groups[-1].end) for name in next(iter(every.values())).channels}
+        for i, one in enumerate(every.values()):
+            cells = lanes.cells_of(groups, i, one.times, step)
+            flat[cells] = np.log(one.close)
+            for name, values in one.channels.items():
+                channels[name][cells] = values
+        return cls.from_lanes(tuple(every), step, groups, flat, channels)
+
+    @classmethod
+    def from_lanes(
+        cls,
+        symbols: Sequence[str],
+        interval_ns: int,
+        groups: Sequence[Group],
+        flat: np.ndarray,
+        channels: Mapping[str, np.ndarray] | None = None,
+        runs: Runs | None = None,
+    ) -> Panel:
+        """A panel over cells that are laid out already, in memory or in a numpy memory map.
+
+        Args:
+            symbols: in alphabetical order, as the groups number them.
+            flat, channels: see the attributes; they are not copied.
+            runs: where the bars are, if that is known; else the NaNs in ``flat`` tell, in one pass.
+
+        Raises:
+            NotEnoughData: there is no bar.
+        """
+        found = lanes.runs_of(flat, groups, interval_ns) if runs is None else runs
+        if not len(found.symbol):
+            raise NotEnoughData("The panel would be empty: give it at least one bar.")
+        starts = np.append(0, np.cumsum(found.bars))
+        arrays = [found.symbol, starts, found.first_ns, found.cell]
+        views = {name: _read_only(values) for name, values in (channels or {}).items()}
+        return cls(
+            tuple(symbols),
+            int(interval_ns),
+            tuple(groups),
+            _read_only(flat),
+            MappingProxyType(views),
+            *(_read_only(array.astype(np.int64)) for array in arrays),
         )
-        for array in arrays:
-            array.flags.writeable = False
-        return cls(tuple(taken), int(step), *arrays)
 
     def __len__(self) -> int:
-        return len(self.close)
+        return int(self.segment_start[-1])
 
     def __repr__(self) -> str:
-        gaps = len(self.segment_symbol) - len(self.symbols)
+        gaps = len(self.segment_symbol) - len(np.unique(self.segment_symbol))
         last = self.segment_time + np.diff(self.segment_start) * self.interval_ns
         return (
             f"Panel of {len(self.symbols):,} symbol{'s' * (len(self.symbols) != 1)}, {len(self):,} bars of "
@@ -214,16 +189,51 @@ class Panel:
 
     def segment_of(self, positions: np.ndarray) -> np.ndarray:
         """The segment that holds each bar position; same shape, int64."""
-        return np.searchsorted(self.segment_start, positions, side="right") - 1
+        segments: np.ndarray = np.searchsorted(self.segment_start, positions, side="right") - 1
+        return segments
 
     def times(self, positions: np.ndarray) -> np.ndarray:
         """Open time in ns of the bar at each position; same shape, int64."""
         segment = self.segment_of(positions)
-        return self.segment_time[segment] + (positions - self.segment_start[segment]) * self.interval_ns
+        opened: np.ndarray = (
+            self.segment_time[segment] + (positions - self.segment_start[segment]) * self.interval_ns
+        )
+        return opened
+
+    def cells(self, positions: np.ndarray) -> np.ndarray:
+        """Where the bar at each position lies in ``flat``; same shape, int64."""
+        segment = self.segment_of(positions)
+        found: np.ndarray = self.segment_cell[segment] + (positions - self.segment_start[segment]) * LANES
+        return found
+
+    def positions(self, symbols: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """The positions of bars, given whose they are (positions in ``symbols``) and when they open, ns.
+
+        The bars must be there: the answer for one that lies in a gap is some other bar. Same shape.
+        """
+        order = np.empty(len(self.segment_time), dtype=[("symbol", np.int64), ("time", np.int64)])
+        order["symbol"], order["time"] = self.segment_symbol, self.segment_time
+        wanted = np.empty(np.shape(symbols), dtype=order.dtype)
+        wanted["symbol"], wanted["time"] = symbols, times
+        segment = np.searchsorted(order, wanted, side="right") - 1
+        placed: np.ndarray = (
+            self.segment_start[segment] + (times - self.segment_time[segment]) // self.interval_ns
+        )
+        return placed
+
+    def bars_at(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whose bars lie in ``cells`` (positions in ``symbols``), and when they open, ns; same shape."""
+        offsets = np.array([group.offset for group in self.groups])
+        opened = np.array([group.first_ns for group in self.groups])
+        owners = np.array([group.symbols for group in self.groups])
+        group = np.searchsorted(offsets, cells, side="right") - 1
+        row, lane = np.divmod(cells - offsets[group], LANES)
+        return owners[group, lane], opened[group] + row * self.interval_ns
 
     def log_at(self, positions: np.ndarray) -> np.ndarray:
         """Natural logarithm of the close at each bar position; same shape, float64."""
-        return self.log[positions]
+        logs: np.ndarray = self.flat[self.cells(positions)]
+        return logs
 
     def symbol_position(self, symbol: str) -> int:
         """Where ``symbol`` stands in ``symbols``; ParameterError when it is not there."""
@@ -261,8 +271,10 @@ class Panel:
                 length=length,
             )
         segment = owned[int(np.argmax(inside))]
-        first = int(self.segment_start[segment] + (start_ns - self.segment_time[segment]) // step)
-        return Query(self.close[first : first + length], symbol, int(start_ns), step)
+        first = self.segment_cell[segment] + (start_ns - self.segment_time[segment]) // step * LANES
+        cells = first + np.arange(length) * LANES
+        known = {name: values[cells] for name, values in self.channels.items()}
+        return Query(np.exp(self.flat[cells]), symbol, int(start_ns), step, known)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -287,7 +299,8 @@ class Windows:
     def positions(self) -> np.ndarray:
         """(total,) every start position, ascending."""
         before = np.cumsum(self.counts) - self.counts
-        return np.arange(self.total) + np.repeat(self.starts - before, self.counts)
+        positions: np.ndarray = np.arange(self.total) + np.repeat(self.starts - before, self.counts)
+        return positions
 
 
 def windows_within(panel: Panel, length: int, latest_end_ns: int | None = None, after: int = 0) -> Windows:
@@ -303,42 +316,24 @@ def windows_within(panel: Panel, length: int, latest_end_ns: int | None = None, 
     return Windows(panel.segment_start[:-1][kept], counts[kept], length)
 
 
-def _check_prices(symbol: str, times: np.ndarray, close: np.ndarray) -> None:
-    wrong = ~(np.isfinite(close) & (close > 0.0))
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise DataError(
-            f"{symbol} at {utc(int(times[at]))} UTC: close {close[at]} is not a positive, finite price.",
-            symbol=symbol,
-            time_ns=int(times[at]),
-        )
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = np.asarray(array).view()  # of a memory map, too, a plain array
+    view.flags.writeable = False
+    return view
 
 
-def _check_order(symbol: str, times: np.ndarray) -> None:
-    wrong = np.diff(times) <= 0
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        fault = "comes twice" if times[at + 1] == times[at] else "runs backwards"
-        raise DataError(
-            f"{symbol}: time {utc(int(times[at + 1]))} UTC {fault}. Sort the bars and keep one of each.",
-            symbol=symbol,
-            time_ns=int(times[at + 1]),
-        )
+def _known(channels: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in channels if name not in CHANNELS]
+    if unknown:
+        raise ParameterError(f"There is no channel {unknown[0]}: choose among {', '.join(CHANNELS)}.")
+    return tuple(channels)
 
 
-def _segment_firsts(symbol: str, times: np.ndarray, step: int) -> np.ndarray:
-    off = (times - times[0]) % step != 0
-    if off.any():
-        at = int(times[np.argmax(off)])
-        raise DataError(
-            f"{symbol}: time {utc(at)} UTC is off its grid of {span(step)}.", symbol=symbol, time_ns=at
-        )
-    return np.concatenate([[0], np.flatnonzero(np.diff(times) != step) + 1])
-
-
-def _commonest_step(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> int:
-    steps = np.concatenate([np.diff(times) for times, _ in series.values()])
-    if not len(steps):
-        raise NotEnoughData("No symbol has two bars, so the interval is unknown: give interval_ns.")
-    values, counts = np.unique(steps, return_counts=True)
-    return int(values[np.argmax(counts)])
+def _check_series(symbol: str, one: Series) -> None:
+    if one.times.shape != one.close.shape or one.times.ndim != 1:
+        raise DataError(f"{symbol}: {one.times.shape} times but {one.close.shape} prices.", symbol=symbol)
+    check_order(symbol, one.times)
+    check_prices(symbol, one.times, one.close)
+    for name, values in one.channels.items():
+        if values.shape != one.times.shape or not np.isfinite(values).all():
+            raise DataError(f"{symbol}: {name} is not {len(one.times)} finite numbers.", symbol=symbol)

@@ -24,12 +24,49 @@ class Rules:
     max_jump_share: float = 0.8
 
 
+@dataclass(frozen=True)
+class Channels:
+    """What is known beside closes, with the weight of each channel; weights sum to 1.
+
+    Attributes:
+        weights: by channel, "close" among them.
+        values: by channel and symbol, as long as the symbol's times.
+        asked: by channel, of the query.
+    """
+
+    weights: Mapping[str, float]
+    values: Mapping[str, Mapping[str, np.ndarray]]
+    asked: Mapping[str, np.ndarray]
+
+
+def normalised(values: np.ndarray) -> np.ndarray:
+    """Zero mean, unit deviation."""
+    values = values - values[0]
+    values = values - np.mean(values)
+    return values / np.sqrt(np.mean(values * values))
+
+
 def z(prices: np.ndarray) -> np.ndarray:
     """z-normalised log prices."""
-    log = np.log(prices)
-    log = log - log[0]
-    log = log - np.mean(log)
-    return log / np.sqrt(np.mean(log * log))
+    return normalised(np.log(prices))
+
+
+def squared(values: np.ndarray, asked: np.ndarray) -> float:
+    """Squared distance of the shapes; that of uncorrelated ones where ``values`` stand still."""
+    if np.all(values == values[0]):
+        return 2.0 * len(values)
+    return float(np.sum((normalised(values) - normalised(asked)) ** 2))
+
+
+def carried(times: np.ndarray, close: np.ndarray, step: int, fill: int) -> tuple[np.ndarray, np.ndarray]:
+    """The last close carried over gaps of at most ``fill`` bars."""
+    bars: list[tuple[int, float]] = []
+    for opened, price in zip(times.tolist(), close.tolist(), strict=True):
+        if bars and (opened - bars[-1][0]) // step - 1 <= fill:
+            while bars[-1][0] + step < opened:
+                bars.append((bars[-1][0] + step, bars[-1][1]))
+        bars.append((opened, price))
+    return np.array([opened for opened, _ in bars]), np.array([price for _, price in bars])
 
 
 def activity(prices: np.ndarray, rules: Rules) -> str:
@@ -42,11 +79,11 @@ def activity(prices: np.ndarray, rules: Rules) -> str:
 
 
 def candidates(
-    series: Series, query: tuple[str, int, np.ndarray], rules: Rules
+    series: Series, query: tuple[str, int, np.ndarray], rules: Rules, channels: Channels | None = None
 ) -> tuple[list[tuple[float, str, int]], dict[str, int]]:
     """Every window that may match as (distance, symbol, start), and counts of the others by reason."""
     own, start_ns, prices = query
-    shape, length, step = z(prices), len(prices), rules.interval_ns
+    length, step = len(prices), rules.interval_ns
     found: list[tuple[float, str, int]] = []
     counts = {"flat": 0, "one jump": 0, "barred": 0}
     for symbol, (times, close) in series.items():
@@ -65,18 +102,22 @@ def candidates(
             window = close[first : first + length]
             kind = activity(window, rules)
             if kind == "active":
-                found.append((round(float(np.sqrt(np.sum((z(window) - shape) ** 2))), 10), symbol, opened))
+                square = squared(np.log(window), np.log(prices))
+                if channels is not None:
+                    square *= channels.weights.get("close", 0.0)
+                    for name, asked in channels.asked.items():
+                        part = channels.values[name][symbol][first : first + length]
+                        square += channels.weights[name] * squared(part, asked)
+                found.append((round(float(np.sqrt(square)), 10), symbol, opened))
             else:
                 counts[kind] += 1
     return found, counts
 
 
-def nearest(
-    series: Series, query: tuple[str, int, np.ndarray], k: int, rules: Rules
-) -> list[tuple[float, str, int]]:
-    """The k nearest, greedily, best first."""
+def nearest(found: list[tuple[float, str, int]], k: int, rules: Rules) -> list[tuple[float, str, int]]:
+    """The k nearest of what ``candidates`` found, greedily, best first."""
     taken: list[tuple[float, str, int]] = []
-    for distance, symbol, opened in sorted(candidates(series, query, rules)[0]):
+    for distance, symbol, opened in sorted(found):
         same = [other[2] for other in taken if other[1] == symbol]
         if rules.per_symbol is not None and len(same) >= rules.per_symbol:
             continue

@@ -9,13 +9,18 @@ import pytest
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.notebook.plots_similarity import TEMPLATE, figure_fan, figure_matches
 from mexclab.research import statistics
+from mexclab.research.activity import ActivityFloor
+from mexclab.research.controls import cases_of
+from mexclab.research.forward import volatility
 from mexclab.research.outcomes import Costs, OutcomeOptions, Outcomes, fan, outcomes
 from mexclab.research.similarity import Matches, SimilarityOptions, similar
 from mexclab.research.windows import Panel, Query
+from tests.naive.outcomes_naive import base_rate_of, outcome_of
 
 MINUTE = 60_000_000_000
 START = 1_780_000_020_000_000_000 // MINUTE * MINUTE
-FREE = Costs(0.0, 0.0)
+FREE = Costs(0.0, 0.0, 0.0)
+EVERYTHING = OutcomeOptions(hour_band=24, volatility_buckets=1)
 
 
 def walks(seed: int, *, symbols: int = 4, bars: int = 2000, common: float = 0.0) -> Panel:
@@ -32,9 +37,27 @@ def walks(seed: int, *, symbols: int = 4, bars: int = 2000, common: float = 0.0)
     return Panel.from_arrays(series)
 
 
+def closes(panel: Panel) -> np.ndarray:
+    return np.exp(panel.log_at(np.arange(len(panel))))
+
+
 def asked(panel: Panel, k: int = 10, *, horizon: int = 20, **options: object) -> Matches:
     query = panel.window(panel.symbols[0], length=20)
     return similar(panel, query, k, horizon=horizon, options=SimilarityOptions(**options))  # type: ignore[arg-type]
+
+
+def restless(seed: int, *, symbols: int = 3, bars: int = 9000) -> Panel:
+    """Random walks whose volatility comes in spells of hours."""
+    rng = np.random.default_rng(seed)
+    spells = np.exp(np.repeat(rng.normal(0.0, 1.0, bars // 300), 300))
+    series = {
+        f"{'ABC'[index]}USDT": (
+            START + np.arange(bars) * MINUTE,
+            np.exp(np.cumsum(spells * rng.standard_normal(bars)) * 1e-3),
+        )
+        for index in range(symbols)
+    }
+    return Panel.from_arrays(series)
 
 
 def planted(size: float) -> tuple[Panel, Query]:
@@ -78,33 +101,29 @@ def test_a_planted_edge_is_found_and_named() -> None:
 def test_a_difference_that_does_not_pay_its_costs_is_no_edge() -> None:
     panel, query = planted(0.03)
     matches = similar(panel, query, 30, horizon=10)
-    found = outcomes(panel, matches, (10,), Costs(fee_bps=150.0, slippage_bps=50.0))
+    found = outcomes(panel, matches, (10,), Costs(fee_bps=150.0, slippage_bps=25.0, spread_bps=50.0))
     assert found.p_value < 0.01
     assert not found.edge
     assert found.verdict.startswith("no edge found")
     assert "does not pay a round trip of 4.00%" in found.verdict
 
 
-def test_returns_are_those_of_the_closes_after_each_match() -> None:
+def test_returns_and_excursions_are_those_of_the_closes_after_each_match() -> None:
     panel = walks(1)
     matches = asked(panel, 5)
-    found = outcomes(panel, matches, (7,), Costs(5.0, 2.5))
+    found = outcomes(panel, matches, (7,), Costs(5.0, 1.5, 2.0))
+    close = closes(panel)
     for row, first in zip(found.returns.to_dicts(), matches.positions, strict=True):
-        window = panel.close[first : first + 20]
-        after = panel.close[first + 20 : first + 27] / window[-1]
-        volatility = np.sqrt(np.mean(np.diff(np.log(window)) ** 2))
-        assert row["simple_return"] == pytest.approx(after[-1] - 1)
-        assert row["log_return"] == pytest.approx(np.log(after[-1]))
-        assert row["net_return"] == pytest.approx(after[-1] - 1 - 0.0015)
-        assert row["best"] == pytest.approx(max(0.0, after.max() - 1))
-        assert row["worst"] == pytest.approx(min(0.0, after.min() - 1))
-        assert row["scaled"] == pytest.approx(np.log(after[-1]) / volatility / np.sqrt(7))
+        expected = outcome_of(close[first : first + 27].tolist(), 20)
+        for name in ("simple_return", "log_return", "best", "worst", "to_best", "to_worst", "scaled"):
+            assert row[name] == pytest.approx(expected[name], abs=1e-12), name
+        assert row["net_return"] == pytest.approx(expected["simple_return"] - 0.0015)
 
 
-def test_the_base_rate_is_that_of_all_windows_of_the_same_symbols_before_the_query() -> None:
+def test_the_base_rate_can_be_that_of_all_windows_of_the_same_symbols_before_the_query() -> None:
     panel = walks(2, symbols=3)
     matches = asked(panel, 6, embargo=3)
-    found = outcomes(panel, matches, (20,))
+    found = outcomes(panel, matches, (20,), options=EVERYTHING)
     base = found.table.filter(pl.col("sample") == "base rate").row(0, named=True)
     counts = matches.table["symbol"].value_counts()
     labels = found.returns["cluster"].to_numpy()
@@ -113,13 +132,46 @@ def test_the_base_rate_is_that_of_all_windows_of_the_same_symbols_before_the_que
         share[symbol] += weight
     expected, n = 0.0, 0
     for symbol, weight in share.items():
-        close = panel.close[2000 * panel.symbols.index(symbol) :][: 1980 - 3]
+        close = closes(panel)[2000 * panel.symbols.index(symbol) :][: 1980 - 3]
         moved = close[39:] / close[19:-20] - 1
         expected += weight * moved.mean()
         n += len(moved)
     assert base["n"] == n
     assert base["mean"] == pytest.approx(expected)
-    assert "all" in found.notes[-1]
+    assert "same symbols;" in found.notes[-1]
+
+
+def test_the_base_rate_is_of_the_same_symbols_hours_and_volatility() -> None:
+    panel = restless(11)
+    matches = asked(panel, 12, activity=ActivityFloor(0.0, 1.0))
+    options = OutcomeOptions(hour_band=12, volatility_buckets=3)
+    found = outcomes(panel, matches, (15,), options=options)
+    base = found.table.filter(sample="base rate").row(0, named=True)
+    count, mean = base_rate_of(panel, matches, 15, options, found.returns["cluster"].to_list())
+    assert base["n"] == count
+    assert base["mean"] == pytest.approx(mean)
+    assert "12 hours of the day" in found.notes[-1]
+    assert "too rare" not in found.notes[-1]
+
+
+def test_a_restless_match_is_compared_with_restless_windows_of_its_symbol() -> None:
+    panel = restless(12)
+    options = OutcomeOptions(hour_band=24, volatility_buckets=10)
+    (case,) = cases_of(panel, asked(panel, 60), (15,), options)
+    assert case.widened == 0
+    for start, stratum in zip(case.starts, case.strata, strict=True):
+        own = volatility(panel, np.array([start]), 20)[0]
+        controls = np.append(volatility(panel, case.pools[stratum][0], 20), own)
+        symbol = panel.segment_symbol[panel.segment_of(np.array([start]))][0]
+        every = volatility(panel, np.arange(9000 - 40) + 9000 * symbol, 20)
+        shares = np.searchsorted(np.sort(every), [controls.min(), controls.max()]) / len(every)
+        assert shares[1] - shares[0] < 0.11
+
+
+def test_where_such_windows_are_too_rare_more_are_taken_and_it_is_said() -> None:
+    panel = walks(13, bars=700)
+    found = outcomes(panel, asked(panel), (20,))
+    assert "matches such windows were too rare and more were taken" in found.notes[-1]
 
 
 def test_a_large_base_rate_is_a_seeded_sample_and_says_so() -> None:
@@ -129,7 +181,7 @@ def test_a_large_base_rate_is_a_seeded_sample_and_says_so() -> None:
     one, two = (outcomes(panel, matches, (20,), options=options) for _ in range(2))
     assert one.table.equals(two.table)
     assert one.table["n"][1] <= 300
-    assert "a seeded sample of" in repr(one)
+    assert "one in up to 32 was taken" in repr(one)
     assert one.table["mean"][1] != outcomes(panel, matches, (20,)).table["mean"][1]
 
 
@@ -150,7 +202,7 @@ def test_nothing_after_the_query_can_change_the_outcomes() -> None:
     query = panel.window("AUSDT", start_ns=cut, length=20)
     series = {}
     for index, symbol in enumerate(panel.symbols):
-        close = panel.close[2000 * index : 2000 * index + 2000].copy()
+        close = closes(panel)[2000 * index : 2000 * index + 2000].copy()
         close[1500:] *= 7.0  # another future
         series[symbol] = (START + np.arange(2000) * MINUTE, close)
     other = Panel.from_arrays(series)
@@ -202,13 +254,23 @@ def test_too_few_independent_matches_give_no_verdict_but_that() -> None:
     assert "fewer than 5 independent matches cannot tell" in found.verdict
 
 
-def test_the_same_hours_of_the_day_can_be_asked_for() -> None:
-    panel = walks(8, bars=6000)
+def test_a_control_ends_in_the_same_hours_as_its_match() -> None:
+    panel = walks(8, bars=20_000)
     matches = asked(panel, 5)
-    every = outcomes(panel, matches, (20,))
-    some = outcomes(panel, matches, (20,), options=OutcomeOptions(same_hour=True))
-    assert some.table["n"][1] < every.table["n"][1] / 2
-    assert "same hours of the day" in some.notes[-1]
+    (case,) = cases_of(panel, matches, (20,), OutcomeOptions(hour_band=3, volatility_buckets=1))
+    for stratum, time in zip(case.strata, case.times, strict=True):
+        hours = (np.append(case.pools[stratum][1], time) + 20 * MINUTE) // (3600 * 10**9) % 24
+        assert len(np.unique(hours // 3)) == 1
+    assert case.widened == 0
+
+
+def test_thinned_controls_lie_at_the_same_times_in_every_symbol() -> None:
+    panel = walks(14, bars=8000)
+    options = OutcomeOptions(sample=4000, hour_band=24, volatility_buckets=1)
+    (case,) = cases_of(panel, asked(panel, 20), (20,), options)
+    assert case.thinned == 8
+    phases = {int(time // MINUTE % 8) for _, times in case.pools for time in times}
+    assert len(phases) == 1
 
 
 def test_no_match_or_no_known_outcome_is_not_enough_data() -> None:
@@ -231,6 +293,8 @@ def test_horizons_costs_and_panels_that_do_not_fit_are_refused() -> None:
         Costs(-1.0)
     with pytest.raises(ParameterError, match=r"1,000 draws"):
         OutcomeOptions(draws=999)
+    with pytest.raises(ParameterError, match="divides 24"):
+        OutcomeOptions(hour_band=5)
     with pytest.raises(ParameterError, match="another panel"):
         outcomes(walks(9, symbols=3, bars=1900), matches)
 
@@ -279,61 +343,3 @@ def test_the_figures_name_their_axes_and_units() -> None:
     assert list(after.layout.xaxis.ticktext) == ["0", "15m", "30m", "45m", "1h"]
     assert [trace.name for trace in after.data][-2:] == ["median of the base rate", "median of matches"]
     assert over.layout.template == after.layout.template == TEMPLATE
-
-
-def test_time_clusters_join_what_overlaps_directly_or_through_others() -> None:
-    begins = np.array([10, 0, 4, 30, 8])
-    labels = statistics.time_clusters(begins, begins + 5)
-    assert labels.tolist() == [0, 0, 0, 1, 0]
-    assert statistics.time_clusters(np.array([0, 5]), np.array([5, 10])).tolist() == [0, 1]
-    assert statistics.votes(labels).tolist() == [0.125, 0.125, 0.125, 0.5, 0.125]
-
-
-def test_weighted_quantiles_with_equal_weights_are_those_of_numpy() -> None:
-    values = np.random.default_rng(0).standard_normal((37, 2))
-    shares = np.array([0.05, 0.5, 0.9])
-    got = statistics.weighted_quantiles(values, np.full(37, 0.3), shares)
-    np.testing.assert_allclose(got, np.quantile(values, shares, axis=0, method="hazen"))
-    heavy = statistics.weighted_quantiles(np.array([1.0, 2.0]), np.array([1.0, 99.0]), np.array([0.5]))
-    assert heavy[0] == pytest.approx(1.99, abs=0.02)
-
-
-def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
-    covered = 0
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        means = rng.standard_normal(40)  # forty clusters of three equal values: 120 values, 40 facts
-        low, high = statistics.bootstrap_mean(np.repeat(means, 3), np.repeat(np.arange(40), 3), rng, 500)
-        covered += low <= 0.0 <= high
-    assert 0.88 <= covered / 200 <= 0.98
-    assert np.isnan(
-        statistics.bootstrap_mean(np.ones(3), np.zeros(3, dtype=int), np.random.default_rng(0), 100)
-    ).all()
-
-
-def test_a_shifted_time_comes_in_again_at_the_other_end() -> None:
-    times = np.array([0, 10, 20, 50, 60])
-    wanted = np.array([10, 24, 41, 69, 73, -5])
-    assert statistics.nearest_in(times, wanted, 10).tolist() == [1, 2, 3, 4, 0, 4]
-
-
-def test_asking_two_questions_of_the_same_draws_costs_less_than_doubling_and_no_less_than_one() -> None:
-    rng = np.random.default_rng(0)
-    drawn = rng.standard_normal((5000, 1))
-    both = np.hstack([drawn, 2 * drawn])  # the same question twice
-    each, joint = statistics.joint_p_values(np.array([2.0, 4.0]), both)
-    assert each[0] == pytest.approx(0.0455, abs=0.01)
-    assert joint == pytest.approx(each[0])
-    _, two = statistics.joint_p_values(np.array([2.0, 0.0]), rng.standard_normal((5000, 2)))
-    assert two == pytest.approx(1 - 0.9545**2, abs=0.015)
-
-
-def test_blocks_dropped_on_a_ring_do_not_overlap_and_fall_anywhere() -> None:
-    shares = np.array([0.3, 0.1, 0.25, 0.05])
-    places = statistics.random_places(shares, 2000, np.random.default_rng(0))
-    for row in places[:200]:
-        order = np.argsort(row)
-        room = np.diff(np.append(row[order], row[order[0]] + 1.0))
-        assert (room >= shares[order] - 1e-12).all()
-    np.testing.assert_allclose(places.mean(axis=0), 0.5, atol=0.03)
-    np.testing.assert_allclose(np.quantile(places, 0.1, axis=0), 0.1, atol=0.03)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import mexclab
 from mexclab.errors import NotEnoughData, ParameterError
-from mexclab.research import similarity
+from mexclab.research import nearest
 from mexclab.research.scan import ActivityFloor
 from mexclab.research.similarity import SimilarityOptions, similar
 from mexclab.research.windows import Panel, Query
@@ -79,8 +79,8 @@ def same_answer(
         with pytest.raises(ParameterError, match="no shape"):
             similar(panel, query, k, horizon=rules.horizon, options=options)
         return
-    expected = naive.nearest(series, asked, k, rules)
     found, counts = naive.candidates(series, asked, rules)
+    expected = naive.nearest(found, k, rules)
     try:
         matches = similar(panel, query, k, horizon=rules.horizon, options=options)
     except NotEnoughData:
@@ -123,14 +123,14 @@ def test_the_answer_is_the_one_of_brute_force_over_many_rounds_of_refinement() -
     times = START + np.arange(4000) * MINUTE
     series = {name: (times, walk(rng, 4000)) for name in ("AUSDT", "BUSDT")}
     query = Query(walk(rng, 30), "QUSDT", int(times[-1]) + MINUTE, MINUTE)
-    before = similarity.FIRST_BLOCKS
+    before = nearest.FIRST_BLOCKS
     try:
-        similarity.FIRST_BLOCKS = 1
+        nearest.FIRST_BLOCKS = 1
         same_answer(series, query, 12, naive.Rules(MINUTE, 200))
         same_answer(series, query, 12, naive.Rules(MINUTE, 5, per_symbol=2))
         same_answer(series, query, 4000, naive.Rules(MINUTE, 3))
     finally:
-        similarity.FIRST_BLOCKS = before
+        nearest.FIRST_BLOCKS = before
 
 
 def test_a_jump_of_a_thousand_times_beside_a_quiet_market_costs_no_accuracy() -> None:
@@ -316,8 +316,9 @@ def test_the_kernels_compile_where_no_cache_folder_can_be_written(tmp_path: Path
     copy = tmp_path / "mexclab"
     source = Path(next(iter(mexclab.__path__)))
     (copy / "research").mkdir(parents=True)
-    for name in ("errors.py", "research/windows.py", "research/scan.py", "research/__init__.py"):
-        shutil.copy(source / name, copy / name)
+    shutil.copy(source / "errors.py", copy)
+    for file in (source / "research").glob("*.py"):
+        shutil.copy(file, copy / "research")
     (copy / "__init__.py").touch()
     (copy / "research" / "__pycache__").touch()
     (tmp_path / "home").touch()

@@ -58,7 +58,7 @@ def test_symbols_may_be_mixed_in_a_frame_and_lazy_frames_will_do() -> None:
     )
     panel = Panel.from_frame(both.lazy())
     assert panel.symbols == ("AUSDT", "BUSDT")
-    assert panel.close.tolist() == [4.0, 5.0, 6.0, 1.0, 2.0, 3.0]
+    np.testing.assert_allclose(np.exp(panel.log_at(np.arange(6))), [4, 5, 6, 1, 2, 3], rtol=1e-15)
     assert panel.segment_start.tolist() == [0, 2, 3, 6]
     assert panel.times(np.arange(6)).tolist() == [START + i * MINUTE for i in (0, 1, 3, 0, 1, 2)]
     assert "2 symbols, 6 bars of 1m" in repr(panel)
@@ -80,7 +80,7 @@ def test_a_window_is_found_by_either_end_and_an_unknown_symbol_is_named() -> Non
     )
     by_start = panel.window("AUSDT", start_ns=START + 10 * MINUTE, length=20)
     by_end = panel.window("AUSDT", end_ns=START + 30 * MINUTE, length=20)
-    assert by_start.values.tolist() == by_end.values.tolist() == panel.close[10:30].tolist()
+    assert by_start.values.tolist() == by_end.values.tolist()
     assert by_end.end_ns == START + 30 * MINUTE
     with pytest.raises(ParameterError, match="NOPEUSDT"):
         panel.window("NOPEUSDT", length=20)
@@ -91,7 +91,7 @@ def test_a_window_is_found_by_either_end_and_an_unknown_symbol_is_named() -> Non
 def test_a_panel_cannot_be_changed() -> None:
     panel = Panel.from_arrays({"AUSDT": (START + np.arange(100) * MINUTE, np.ones(100))})
     with pytest.raises(ValueError, match="read-only"):
-        panel.close[0] = 2.0
+        panel.flat[0] = 2.0
     with pytest.raises(AttributeError):
         panel.interval_ns = 1  # type: ignore[misc]
 
@@ -111,3 +111,31 @@ def test_z_normalising_leaves_mean_zero_and_deviation_one() -> None:
     )
     np.testing.assert_allclose(values.mean(axis=1), 0.0, atol=1e-12)
     np.testing.assert_allclose(values.std(axis=1), 1.0, atol=1e-12)
+
+
+def test_channels_come_from_their_columns_and_a_carried_bar_has_none() -> None:
+    columns = {"volume": [0.0, 3.0, 8.0], "high": [1.2, 2.0, 3.3], "low": [1.0, 2.0, 3.0]}
+    bars = frame([0, 1, 3], [1.1, 2.0, 3.0]).with_columns(**{n: pl.Series(v) for n, v in columns.items()})
+    panel = Panel.from_frame(bars, MINUTE, channels=("volume", "range"), fill=1)
+    cells = panel.cells(np.arange(4))
+    assert panel.segment_start.tolist() == [0, 4]
+    np.testing.assert_allclose(np.exp(panel.log_at(np.arange(4))), [1.1, 2.0, 2.0, 3.0])
+    np.testing.assert_allclose(panel.channels["volume"][cells], np.log1p([0.0, 3.0, 0.0, 8.0]))
+    np.testing.assert_allclose(panel.channels["range"][cells], np.log([1.2, 1.0, 1.0, 1.1]))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [("volume", [1.0, -1.0], "no volume: volume -1.0"), ("high", [1.0, 0.5], "no range: high 0.5, low 1.0")],
+)
+def test_a_volume_or_a_range_that_cannot_be_is_refused(column: str, values: list[float], words: str) -> None:
+    whole = frame([0, 1], [1.0, 1.0]).with_columns(volume=1.0, high=1.0, low=1.0)
+    bars = whole.with_columns(pl.Series(column, values))
+    with pytest.raises(DataError, match=words):
+        Panel.from_frame(bars, channels=("volume", "range"))
+    with pytest.raises(DataError, match="no column volume"):
+        Panel.from_frame(whole.drop("volume"), channels=("volume",))
+    with pytest.raises(ParameterError, match="no channel colour"):
+        Panel.from_frame(whole, channels=("colour",))
+    with pytest.raises(ParameterError, match="fill at least 0"):
+        Panel.from_frame(whole, fill=-1)
