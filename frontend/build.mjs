@@ -1,4 +1,4 @@
-// Bundles the panel for anywidget: one ES module and one stylesheet, nothing fetched at run time.
+// Bundles the panels for anywidget: one ES module and one stylesheet each, nothing fetched at run time.
 import { build } from "esbuild";
 
 const out = "../mexclab/notebook/static";
@@ -8,6 +8,8 @@ await build({
   entryPoints: [
     { in: "src/main.js", out: "panel" },
     { in: "src/style.css", out: "panel" },
+    { in: "src/explorer/main.js", out: "explorer" },
+    { in: "src/explorer/explorer.css", out: "explorer" },
   ],
   outdir: out,
   bundle: true,

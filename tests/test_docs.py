@@ -25,7 +25,8 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "d
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # these stay up until they are stopped; other tests start them for real
 STAY_UP = {"trade", "demo", "lab", "dash", "simulate", "watch"}
-ASKS_THE_REAL_VENUE, ASKS_A_PERSON = ["vault", "test"], ["risk", "confirm"]
+ASKS_THE_REAL_VENUE = (["vault", "test"], ["fetch", "bars"], ["fetch", "follow"])
+ASKS_A_PERSON = ["risk", "confirm"]
 
 
 def commands(path: Path) -> list[list[str]]:
@@ -80,7 +81,7 @@ def test_a_documented_command_works(path: Path, words: list[str], desk: tuple[Ru
     running, work = desk
     named_files(words, work)
     words = ["--help" if word == "ID" else word for word in words]
-    if words[0] in STAY_UP or words[:2] in (ASKS_THE_REAL_VENUE, ASKS_A_PERSON):
+    if words[0] in STAY_UP or words[:2] in (*ASKS_THE_REAL_VENUE, ASKS_A_PERSON):
         words = [*words, "--help"]
     secret = work / "passphrase"
     secret.write_text("correct horse battery staple")

@@ -19,6 +19,9 @@ NAMES = [path.stem for path in NOTEBOOKS]
 TINY = {
     "00_tour": {"hours": 2},
     "10_pattern_similarity": {"symbol": "SIM03USDT", "end": "2026-06-04T12:00", "k": 5, "horizon": 60},
+    "11_outcomes_honestly": {"horizon": 30, "k": 20, "queries": 8, "worlds": 1, "forecasts": 80},
+    "12_correlation_clusters": {"window": 144},
+    "15_data_quality": {"symbols": "SIM01USDT,SIM02USDT,SIM09USDT"},
     "20_listing_radar": {"days": 7},
     "30_portfolio_and_stress": {},
     "40_snipe_post_mortem": {},

@@ -12,6 +12,8 @@ const ANSWER_HOLDS_MS = 3000;
 export class TopBar {
   constructor({ halt, view }) {
     this.views = Object.entries(VIEWS).map(([name, words]) => el("button", { type: "button", "data-view": name, onclick: () => view(name) }, words));
+    const explorer = el("a", { href: "/explorer", target: "_blank", title: "Where was this shape before, and what followed?" }, "Explorer");
+    show(explorer, document.body.dataset.voila === "voila"); // served beside the desk by mexclab dash
     this.mode = el("span", { class: "mx-mode", "data-mode": "none" }, "…");
     this.venue = el("span", { class: "mx-venue" }, "");
     this.time = el("span", { class: "mx-time" }, "--:--:--");
@@ -25,7 +27,7 @@ export class TopBar {
       { class: "mx-top" },
       el("div", { class: "mx-brand" }, el("strong", {}, "mexclab"), el("span", {}, "desk")),
       this.mode,
-      el("nav", { class: "mx-views", "aria-label": "Pages" }, ...this.views),
+      el("nav", { class: "mx-views", "aria-label": "Pages" }, ...this.views, explorer),
       this.venue,
       el("div", { class: "mx-clock" }, this.time, this.zone),
       el("div", { class: "mx-pills" }, this.speed, this.age, this.health),

@@ -7,7 +7,7 @@ keeps its plain ``repr`` for terminals; every text is escaped, because symbols c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -71,15 +71,20 @@ class Table:
         return f"<p><b>{escape(self.title)}</b></p>{frame_html(self.frame.head(ROWS))}{tail}"
 
 
-def register(ipython: Any = None) -> bool:
-    """Show domain values and research results as HTML in this kernel; False where there is no IPython."""
+def register(ipython: Any = None, more: Mapping[tuple[str, str], Callable[[Any], str]] | None = None) -> bool:
+    """Show domain values and research results as HTML in this kernel; False where there is no IPython.
+
+    Args:
+        ipython: the shell; None: the one that runs this.
+        more: what else shows itself, by module and name.
+    """
     shell = ipython or get_ipython()
     if shell is None:
         return False
     formatter = shell.display_formatter.formatters["text/html"]
     for module, name in _BY_FIELDS:
         formatter.for_type_by_name(module, name, fields_html)
-    for (module, name), show in _OWN.items():
+    for (module, name), show in {**_OWN, **(more or {})}.items():
         formatter.for_type_by_name(module, name, show)
     return True
 
@@ -162,7 +167,8 @@ def _matches_html(value: Any) -> str:
 
 
 def _outcomes_html(value: Any) -> str:
-    returns = dict.fromkeys(("mean", "mean_low", "mean_high", "q05", "q50", "q95", "net_mean"), "{:+.2%}")
+    names = ("mean", "mean_low", "mean_high", "q05", "q50", "q95", "best", "worst", "net_mean")
+    returns = dict.fromkeys(names, "{:+.2%}") | dict.fromkeys(("to_best", "to_worst"), "{:.0f}")
     formats = returns | dict.fromkeys(("share_up", "net_share_up"), "{:.0%}") | {"p_value": "{:.3f}"}
     columns = ("horizon", "sample", "n", "n_eff", *formats)
     rows = [[_formatted(row[name], formats.get(name)) for name in columns] for row in value.table.to_dicts()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import polars as pl
 
@@ -16,35 +16,32 @@ from mexclab.domain.market import Symbol
 from mexclab.errors import ParameterError
 from mexclab.notebook import tables
 from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name_of
+from mexclab.notebook.correlation import CorrelationLab
 from mexclab.notebook.desk import DeskClient
 from mexclab.notebook.display import Table, mode_html, register, said
+from mexclab.notebook.explorer import Explorer
 from mexclab.notebook.header import Header, commit_rows
+from mexclab.notebook.outcomes import SHOWN
 from mexclab.notebook.portfolio import Portfolio, portfolio
 from mexclab.notebook.post_mortem import PostMortem, review
+from mexclab.notebook.quality import QualityLab, look_at
 from mexclab.notebook.record import daemon, listings_in, read
 from mexclab.notebook.risk import RiskLab
+from mexclab.notebook.similarity import ManyOptions, Search, SearchOptions, cut, whole
 from mexclab.research.controls import OutcomeOptions
 from mexclab.research.outcomes import Costs, Outcomes, outcomes
-from mexclab.research.scan import ActivityFloor
-from mexclab.research.similarity import Matches, SimilarityOptions, similar
+from mexclab.research.outcomes_many import ManyOutcomes, outcomes_many
+from mexclab.research.similarity import Matches
+from mexclab.research.walk_forward import WalkForward, WalkForwardOptions, walk_forward
 from mexclab.research.windows import Panel, Query
 from mexclab.sample import sample_lake
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import INTERVAL_MS, interval_ms
+from mexclab.store.panel_file import panel_of
+from mexclab.vectoring import Vectors
 from mexclab.venues.mexc.preflight_report import PreflightReport
 
 SIMULATED = "SIMULATED sample: no market ever made these prices"
-
-
-class SearchOptions(TypedDict, total=False):
-    """The fields of :class:`~mexclab.research.similarity.SimilarityOptions`, as keywords."""
-
-    exclusion: int | None
-    per_symbol: int | None
-    point_in_time: bool
-    embargo: int
-    activity: ActivityFloor
-    threads: int
 
 
 class Lab:
@@ -67,14 +64,14 @@ class Lab:
         self.source = source
         self.bars = BarReader(lambda: self.lake, lambda: f" ({SIMULATED})" if self.simulated else "")
         self.refresh()
-        register()
+        register(more=SHOWN)
 
     def refresh(self) -> None:
         """Look at the lake anew: bars that came since are seen from now on."""
         own = Lake(self.settings.data / "lake")
         self.simulated = self.source == "sample" or not any(own.symbols(interval) for interval in INTERVAL_MS)
         self.lake = sample_lake(self.settings.data / "sample") if self.simulated else own
-        self._panels: dict[str, Panel] = {}
+        self._panels: dict[tuple[str, tuple[str, ...]], Panel] = {}
         self._range = ""  # read when it is first shown
 
     # -- prices ----------------------------------------------------------------------------------
@@ -89,6 +86,21 @@ class Lab:
         kind = SIMULATED if self.simulated else str(self.lake.root)
         return Table(f"{frame.height} symbols, {interval}: {kind}", frame, "the lake is empty")
 
+    def quality(
+        self,
+        symbols: SymbolLike | Iterable[SymbolLike] | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        interval: str = "1m",
+    ) -> QualityLab:
+        """How far bars can be trusted: gaps, minutes without trades, frozen prices, spikes, odd volume.
+
+        Args and errors as in ``lab.bars``; without symbols every one of the lake.
+        """
+        chosen = self.bars(symbols, start, end, interval)
+        remark = f" ({SIMULATED})" if self.simulated else ""
+        return look_at(chosen.lazy, interval_ms(interval) * MILLISECOND, remark)
+
     def most_active(self, hours: float = 24.0) -> str:
         """The symbol with the highest turnover in quote units over the last hours of the data."""
         every = self.bars().lazy
@@ -97,12 +109,20 @@ class Lab:
         ranked = every.filter(pl.col("ts") > last).group_by("symbol").agg(turnover).sort("turnover", "symbol")
         return str(ranked.select("symbol").last().collect().item())
 
-    def panel(self, interval: str = "1m") -> Panel:
-        """Every symbol's closes, as similarity search takes them; read once, until ``refresh``."""
-        if interval not in self._panels:
-            closes = self.bars(interval=interval).lazy.select("symbol", "ts", "close")
-            self._panels[interval] = Panel.from_frame(closes, interval_ms(interval) * MILLISECOND)
-        return self._panels[interval]
+    def panel(self, interval: str = "1m", channels: Sequence[str] = ()) -> Panel:
+        """Every symbol's closes, as similarity search takes them; read once, until ``refresh``.
+
+        Args:
+            interval: length of a bar.
+            channels: what else it holds of each bar: ``volume``, ``range``.
+
+        Raises:
+            ParameterError: an unknown channel.
+        """
+        key = (interval, tuple(sorted(channels)))
+        if key not in self._panels:
+            self._panels[key] = panel_of(self.lake, interval, key[1])
+        return self._panels[key]
 
     def window(
         self, symbol: SymbolLike, end: Moment | None = None, length: int = 60, interval: str = "1m"
@@ -113,6 +133,7 @@ class Lab:
             ParameterError: an unknown symbol, or a length outside 10..2000.
             NotEnoughData: those bars are not all there.
         """
+        whole("length", length)
         step_ns = self.panel(interval).interval_ns
         end_ns = moment_ns(end)
         whole_ns = None if end_ns is None else end_ns - end_ns % step_ns
@@ -135,14 +156,41 @@ class Lab:
             length: of the window, in bars.
             k: how many matches.
             horizon: bars after each match whose outcome must lie before the query too.
-            options: see :class:`SearchOptions`; two matches per symbol at most is ``per_symbol=2``.
+            options: see :class:`SearchOptions`: ``per_symbol=2`` is two matches per symbol at most,
+                ``rerank="dtw"`` ranks the nearest again by dynamic time warping,
+                ``channels={"close": 2, "volume": 1}`` compares volume too.
 
         Raises:
-            ParameterError: an argument that does not fit.
+            ParameterError: an argument that does not fit, or a window without a shape.
             NotEnoughData: there is no history to compare with.
         """
-        query = symbol if isinstance(symbol, Query) else self.window(symbol, end, length)
-        return similar(self.panel_of(query), query, k, horizon=horizon, options=SimilarityOptions(**options))
+        query = cut([symbol], lambda each: self.window(each, end, length), skip=False)[0]
+        search = Search.of(k, horizon, options)
+        return search.one(self.panel_of(query, search.channels), query)
+
+    def similar_many(
+        self,
+        windows: Iterable[SymbolLike | Query],
+        end: Moment | None = None,
+        length: int = 60,
+        k: int = 10,
+        horizon: int = 240,
+        **options: Unpack[ManyOptions],
+    ) -> list[Matches]:
+        """The same for several windows, or the newest window of several symbols, in one pass over the bars.
+
+        Returns:
+            an answer for each, in order. ``skip=True`` leaves out windows that have no shape (months
+            without trades, say) or no history before them.
+
+        Raises:
+            ParameterError, NotEnoughData: as ``similar`` does, for any of them, and nothing is answered;
+                with ``skip=True`` only if none can be.
+        """
+        skip = options.pop("skip", False)
+        queries = cut(windows, lambda symbol: self.window(symbol, end, length), skip)
+        search = Search.of(k, horizon, options)
+        return search.many(lambda query: self.panel_of(query, search.channels), queries, skip)
 
     def outcomes(
         self,
@@ -159,7 +207,42 @@ class Lab:
         """
         return outcomes(self.panel_of(matches.query), matches, tuple(horizons), costs, options)
 
-    def panel_of(self, query: Query) -> Panel:
+    def outcomes_many(
+        self,
+        searches: Sequence[Matches],
+        horizons: Iterable[int] = (15, 60, 240),
+        costs: Costs = Costs(),  # noqa: B008 - frozen
+        options: OutcomeOptions = OutcomeOptions(),  # noqa: B008 - frozen
+    ) -> ManyOutcomes:
+        """The same for every search that was made, judged together: of twenty one looks good by chance.
+
+        Raises:
+            ParameterError: no search, searches in bars of several lengths, or of another panel.
+        """
+        if len({matches.query.interval_ns for matches in searches}) != 1:
+            raise ParameterError("Give searches of one interval, one at least.", searches=len(searches))
+        panel = self.panel_of(searches[0].query)
+        return outcomes_many(panel, searches, tuple(horizons), costs, options)
+
+    def walk_forward(
+        self,
+        options: WalkForwardOptions = WalkForwardOptions(),  # noqa: B008 - frozen
+        interval: str = "1m",
+    ) -> WalkForward:
+        """Ask over and over with nothing but the past: do matches forecast better than the base rate?
+
+        Raises:
+            NotEnoughData: fewer than 20 questions could be answered.
+        """
+        return walk_forward(self.panel(interval), options)
+
+    @property
+    def correlation(self) -> CorrelationLab:
+        """What moves together: ``lab.correlation(every=5)``, ``lab.correlation.wash()``."""
+        remark = f" ({SIMULATED})" if self.simulated else ""
+        return CorrelationLab(self.panel, self.bars, remark)
+
+    def panel_of(self, query: Query, channels: Sequence[str] = ()) -> Panel:
         """The panel that has bars as long as this window's.
 
         Raises:
@@ -168,7 +251,16 @@ class Lab:
         lengths = {ms * MILLISECOND: interval for interval, ms in INTERVAL_MS.items()}
         if query.interval_ns not in lengths:
             raise ParameterError(f"The lake keeps no bars as long as those of {query!r}.")
-        return self.panel(lengths[query.interval_ns])
+        return self.panel(lengths[query.interval_ns], channels)
+
+    def explorer(self, symbol: str = "", interval: str = "1m") -> Explorer:
+        """Draw a window on a chart; see at once where its shape came before, and what followed."""
+        return Explorer(self, symbol, interval)
+
+    @property
+    def vectors(self) -> Vectors:
+        """Windows as vectors, for questions in bulk: ``lab.vectors.build(60)``, ``.search(queries)``."""
+        return Vectors(self.lake, self.settings)
 
     # -- what was recorded -----------------------------------------------------------------------
 

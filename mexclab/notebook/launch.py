@@ -16,7 +16,16 @@ import httpx
 from mexclab.config import Settings
 from mexclab.errors import ConfigError, PortInUse
 from mexclab.notebook.mode import banner
-from mexclab.notebook.serve import HOST, check_port, desk_mode, environment, lab_command, voila_command
+from mexclab.notebook.serve import (
+    HOST,
+    beside,
+    check_port,
+    dashboards,
+    desk_mode,
+    environment,
+    lab_command,
+    voila_command,
+)
 
 READY_S = 60.0
 STOP_S = 5.0
@@ -79,7 +88,8 @@ def run_dash(settings: Settings) -> None:
         PortInUse: something listens on the port of the settings.
     """
     url = f"http://{HOST}:{settings.dash.port}/"
-    says = f"dashboards: {url} (Ctrl-C ends it)\n"
+    others = "".join(f"            {url}{name}\n" for name in beside(dashboards() / "desk.ipynb"))
+    says = f"dashboards: {url} (Ctrl-C ends it)\n{others}"
     _foreground(voila_command(settings, settings.dash.port), settings, says)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
+from mexclab.errors import ParameterError
+from mexclab.research.dtw import warped_onto
 from mexclab.research.outcomes import Outcomes, fan
 from mexclab.research.similarity import Matches
 from mexclab.research.windows import Panel, span, utc
@@ -85,6 +90,98 @@ def figure_matches(matches: Matches) -> go.Figure:
     return figure
 
 
+def figure_warping(matches: Matches, rank: int = 1, band: float = 0.1) -> go.Figure:
+    """One match before and after it is bent onto the query: what dynamic time warping sees.
+
+    Args:
+        rank: of the match, from 1.
+        band: how far a bar may move, as a share of the window.
+
+    Raises:
+        ParameterError: there is no match of this rank.
+    """
+    if not 1 <= rank <= len(matches):
+        raise ParameterError(f"There are {len(matches)} matches, none of rank {rank}.", rank=rank)
+    window, shape = matches.windows[rank - 1], matches.query.normalised
+    bent = warped_onto(shape, window, band)
+    row = matches.table.row(rank - 1, named=True)
+    titles = ("as it was", f"each bar moved by at most {band:.0%} of the window")
+    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles)
+    bars = np.arange(len(shape))
+    for column, other in ((1, window), (2, bent)):
+        for values, line, label in (
+            (other, {"width": 2.2, "color": ACCENT}, "match"),
+            (shape, {"width": 2.6, "color": INK}, "query"),
+        ):
+            figure.add_scatter(
+                x=bars, y=values, mode="lines", line=line, name=label, row=1, col=column,
+                showlegend=column == 1, hovertemplate=f"{label}<extra></extra>",
+            )  # fmt: skip
+    figure.update_layout(
+        template=TEMPLATE,
+        title={
+            "text": f"Match {rank}: {row['symbol']}, {row['start']:%Y-%m-%d %H:%M} UTC",
+            "subtitle": {
+                "text": f"correlation with the query {_r(window, shape):.3f} bar by bar, "
+                f"{_r(bent, shape):.3f} when it is bent onto it"
+            },
+        },
+    )
+    figure.update_annotations(font={"size": 12, "color": GREY})
+    figure.update_layout(margin={"t": 92}, height=440)
+    figure.update_xaxes(title_text=f"bars from window start (1 bar = {span(matches.query.interval_ns)})")
+    figure.update_yaxes(title_text="z-normalised log price", col=1)
+    return figure
+
+
+def figure_channels(panel: Panel, matches: Matches, channels: Sequence[str] = ()) -> go.Figure:
+    """The query over its matches in each channel: close, and below it volume, range.
+
+    Args:
+        panel: the one that was searched, with these channels.
+        channels: which, besides the close; none: all that the panel has.
+
+    Raises:
+        ParameterError: the panel or the query does not have one of them.
+    """
+    names = tuple(channels) or tuple(sorted(panel.channels))
+    missing = [name for name in names if name not in panel.channels or name not in matches.query.channels]
+    if missing:
+        raise ParameterError(f"There is no channel {missing[0]} here: search with channels={{...}}.")
+    bars = np.arange(matches.query.length)
+    cells = panel.cells(matches.positions[:, None] + bars)
+    drawn = [("close", matches.windows, matches.query.normalised)]
+    drawn += [
+        (name, _standard(panel.channels[name][cells]), _standard(matches.query.channels[name]))
+        for name in names
+    ]
+    figure = make_subplots(rows=len(drawn), cols=1, shared_xaxes=True, vertical_spacing=0.05)
+    for row, (name, windows, query) in enumerate(drawn, start=1):
+        for place, each in enumerate(windows[::-1]):
+            figure.add_scatter(
+                x=bars, y=each, mode="lines", line={"width": 1, "color": _tinted(ACCENT, 0.35)},
+                row=row, col=1, name="matches", legendgroup="matches", hoverinfo="skip",
+                showlegend=row == 1 and not place,
+            )  # fmt: skip
+        figure.add_scatter(
+            x=bars, y=query, mode="lines", line={"width": 2.6, "color": INK}, row=row, col=1,
+            name="query", showlegend=row == 1, hovertemplate=f"{name} of the query<extra></extra>",
+        )  # fmt: skip
+        figure.update_yaxes(title_text=f"{name}, z", row=row, col=1)
+    height = 160 + 180 * len(drawn)
+    text = f"{len(matches)} windows most like {matches.query.symbol}, {utc(matches.query.start_ns)} UTC"
+    subtitle = {"text": "each channel in units of its own deviation"}
+    figure.update_layout(
+        template=TEMPLATE,
+        title={"text": text, "subtitle": subtitle, "y": 1 - 13 / height},
+        height=height,
+        legend={"y": -60 / (height - 148), "traceorder": "reversed"},
+    )
+    label = f"bars from window start (1 bar = {span(matches.query.interval_ns)})"
+    figure.update_xaxes(title_text=label, row=len(drawn), col=1)
+    return figure
+
+
 def figure_fan(panel: Panel, matches: Matches, outcomes: Outcomes) -> go.Figure:
     """What followed the matches: median and quantile bands in %, beside the median of the base rate.
 
@@ -145,7 +242,19 @@ def _correlations(matches: Matches) -> str:
     if not len(matches):
         return "no match"
     column = matches.table["correlation"]
-    return f"correlation {column[-1]:.3f} to {column[0]:.3f}, of {matches.scanned:,} windows compared"
+    told = f"correlation {column.min():.3f} to {column.max():.3f}, of {matches.scanned:,} windows compared"
+    return f"nearest by dynamic time warping; bar by bar, {told}" if "pool_rank" in matches.table else told
+
+
+def _r(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Mean zero and deviation one along the last axis; zeros where nothing moves."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    size = centred.std(axis=-1, keepdims=True)
+    return centred / np.where(size > 0.0, size, 1.0)
 
 
 def _channels(colour: str) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mexclab.errors import ConfigError, DaemonUnreachable, PortInUse
 from mexclab.notebook.address import address_in, data_folder
@@ -200,6 +200,55 @@ def desk_mode(data: Path | None = None) -> tuple[str, str]:
     return mode, mode_words(mode)
 
 
+def beside(notebook: Path) -> dict[str, Path]:
+    """The other dashboards beside this one, by the name under which they are served.
+
+    None beside a notebook that lies elsewhere: who serves one of a folder has not asked for the others.
+    """
+    if notebook.parent.name != "dashboards":
+        return {}
+    return {other.stem: other for other in sorted(notebook.parent.glob("*.ipynb")) if other != notebook}
+
+
+def _launch_voila(arguments: list[str]) -> None:
+    from traitlets.config import Config
+    from voila.app import Voila
+    from voila.paths import collect_static_paths
+    from voila.tornado.handler import TornadoVoilaHandler
+
+    class Dashboards(Voila):  # type: ignore[misc]
+        """Voila with one notebook at ``/``, and those that lie beside it under their names."""
+
+        name = "voila"
+
+        def init_handlers(self) -> list[tuple[Any, ...]]:
+            routes: list[tuple[Any, ...]] = super().init_handlers()
+            if not self.notebook_path:
+                return routes
+            pages = beside(Path(self.notebook_path).absolute())
+            about = {
+                "template_paths": self.template_paths,
+                "config": self.config,
+                "voila_configuration": self.voila_configuration,
+            }
+            own: list[tuple[Any, ...]] = [
+                (
+                    f"{self.server_url}{re.escape(name)}",
+                    TornadoVoilaHandler,
+                    {**about, "notebook_path": os.path.relpath(path, self.root_dir)},
+                )
+                for name, path in pages.items()
+            ]
+            return own + routes
+
+    found = [Path(place) for place in collect_static_paths(["voila", "nbconvert"], "mexclab", prune=True)]
+    resources = {"pieces": pieces(found), "desk_mode": desk_mode}
+    config = Config({"VoilaConfiguration": {"resources": resources}})
+    # Only under a name of this machine: a page of another site that was made to resolve to it is refused.
+    here = {"allow_remote_access": False, "local_hostnames": ["localhost"]}
+    Dashboards.launch_instance(argv=arguments, tornado_settings=here, config=config)
+
+
 def main(arguments: list[str]) -> None:
     """Become the server that ``arguments`` ask for."""
     # jsonschema imports this grammar (1.6-2.4 CPU seconds) for a format that no notebook uses;
@@ -210,16 +259,7 @@ def main(arguments: list[str]) -> None:
     os.environ.update(kept)
     which, *rest = arguments or [""]
     if which == "voila":
-        from traitlets.config import Config
-        from voila.app import Voila
-        from voila.paths import collect_static_paths
-
-        found = [Path(place) for place in collect_static_paths(["voila", "nbconvert"], "mexclab", prune=True)]
-        resources = {"pieces": pieces(found), "desk_mode": desk_mode}
-        config = Config({"VoilaConfiguration": {"resources": resources}})
-        # Only under a name of this machine: a page of another site that was made to resolve to it is refused.
-        here = {"allow_remote_access": False, "local_hostnames": ["localhost"]}
-        Voila.launch_instance(argv=rest, tornado_settings=here, config=config)
+        _launch_voila(rest)
     elif which == "lab":
         from jupyterlab.labapp import LabApp
 

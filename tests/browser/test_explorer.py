@@ -1,0 +1,224 @@
+"""The explorer in a real Chromium, on a lake that grows: what a hand draws, and what it is shown for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from playwright.sync_api import Browser
+
+from mexclab.domain.clock import MINUTE, from_utc
+from mexclab.notebook import explorer_answer as answers
+from mexclab.research.outcomes import Costs, outcomes
+from mexclab.research.similarity import similar
+from mexclab.research.windows import Panel
+from mexclab.sample import sample_bars
+from mexclab.store.lake import Lake
+from tests.browser.pages import FAULTS, NARROW, WIDE, Visit, served_dashboard
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SYMBOLS = ("SIM01USDT", "SIM02USDT", "SIM03USDT", "SIM04USDT", "SIM05USDT", "SIM06USDT")
+HELD_BACK = 30  # bars that come while somebody looks
+SETTLED = "['answered', 'refused'].includes(desk.dataset.phase)"
+PAINTED = """(name) => {
+  const { width, height } = document.querySelector(name);
+  const pen = document.querySelector(name).getContext('2d');
+  return new Set(new Uint32Array(pen.getImageData(0, 0, width, height).data.buffer)).size;
+}"""
+
+
+@pytest.fixture(scope="module")
+def every_bar() -> pl.DataFrame:
+    return sample_bars().filter(pl.col("symbol").is_in(SYMBOLS))
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory, every_bar: pl.DataFrame) -> Lake:
+    lake = Lake(tmp_path_factory.mktemp("explorer") / "lake")
+    lake.write(every_bar.filter(pl.col("ts") < pl.col("ts").max() - pl.duration(minutes=HELD_BACK - 1)))
+    return lake
+
+
+@pytest.fixture(scope="module")
+def dashboard(lake: Lake) -> Iterator[str]:
+    with served_dashboard(lake.root.parent, lake.root.parent / "voila.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, dashboard: str) -> Iterator[Visit]:
+    """One visitor at a wide screen, for all tests."""
+    context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}, color_scheme="dark")
+    seen = Visit(context.new_page())
+    seen.open(f"{dashboard}explorer?symbol=SIM02USDT")
+    seen.until("desk.querySelector('.mx-seen').textContent && desk.querySelector('.mx-busy').hidden", 90)
+    yield seen
+    context.close()
+
+
+def drag(visit: Visit, start: float = 0.62, end: float = 0.78) -> None:
+    """Draw a new window with the mouse, from one share of the chart's width to another."""
+    cleared(visit)
+    box = visit.page.locator(".mx-look .mx-stage").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    mouse = visit.page.mouse
+    mouse.move(box["x"] + box["width"] * start, y)
+    mouse.down()
+    for step in range(1, 9):
+        mouse.move(box["x"] + box["width"] * (start + (end - start) * step / 8), y)
+    mouse.up()
+
+
+def drawn(visit: Visit) -> dict[str, Any]:
+    """The window as the page's address names it."""
+    visit.until(SETTLED, 60)
+    asked = visit.page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
+    end = datetime.fromisoformat(asked["end"].replace("Z", "")).replace(tzinfo=UTC)
+    return {"symbol": asked["symbol"], "end_ns": from_utc(end), "length": int(asked["length"])}
+
+
+def cleared(visit: Visit) -> None:
+    visit.page.keyboard.press("Escape")
+    visit.until("desk.dataset.phase === 'none'", 10)
+
+
+def test_a_window_that_is_dragged_is_answered_as_the_research_layer_answers_it(
+    visit: Visit, lake: Lake
+) -> None:
+    drag(visit)
+    window = drawn(visit)
+    assert window["symbol"] == "SIM02USDT"
+    assert 20 <= window["length"] <= 120
+    panel = Panel.from_frame(lake.scan(), MINUTE)
+    matches = similar(panel, panel.window(**window), 20, horizon=240)
+    rows = visit.page.locator(".mx-found li").all_inner_texts()
+    assert [row.split()[1] for row in rows] == matches.table["symbol"].to_list()
+    starts = matches.table["start"].dt.strftime("%Y-%m-%d %H:%M").to_list()
+    assert [" ".join(row.split()[2:4]) for row in rows] == starts
+    found = outcomes(panel, matches, (15, 60, 240), Costs(), answers.OUTCOMES)
+    told = visit.page.inner_text(".mx-verdict-words")
+    assert found.verdict.endswith(told[1:])
+    effective = found.table.filter(pl.col("sample") == "matches")["n_eff"].to_list()
+    cells = visit.page.locator(".mx-evidence td:nth-child(3)").all_inner_texts()
+    assert [int(cell) for cell in cells] == effective
+
+
+def test_the_page_says_how_long_it_took_how_old_the_bars_are_and_what_was_searched(visit: Visit) -> None:
+    drag(visit)
+    drawn(visit)
+    assert "ms · verdict" in visit.page.inner_text(".mx-took")
+    assert visit.page.inner_text(".mx-age").startswith("bars end 2026-06-05 23:30")
+    seen = visit.page.inner_text(".mx-seen")
+    assert "windows of 6 symbols, 2026-06-01 00:00 to" in seen
+    assert "nothing later" in seen
+    assert "UTC" in visit.page.inner_text(".mx-look .mx-utc")
+
+
+def test_shapes_and_outcomes_are_drawn(visit: Visit) -> None:
+    drag(visit)
+    drawn(visit)
+    visit.page.wait_for_timeout(300)
+    for name in (".mx-overlay canvas", ".mx-fan canvas"):
+        assert visit.page.evaluate(PAINTED, name) > 50, f"{name} is empty"
+    cleared(visit)
+    assert visit.page.is_visible(".mx-fan .mx-over")
+    assert visit.page.locator(".mx-found li").count() == 0
+
+
+def test_a_match_that_is_chosen_shows_its_own_bars(visit: Visit) -> None:
+    drag(visit)
+    drawn(visit)
+    row = visit.page.locator(".mx-found li").nth(3)
+    _, symbol, day, clock, *_ = row.inner_text().split()
+    row.click()
+    visit.page.wait_for_function(
+        "(name) => document.querySelector('.mx-match h2 strong').textContent.trim() === name",
+        arg=f"4  {symbol}",
+    )
+    assert f"{day} {clock}" in visit.page.inner_text(".mx-match h2")
+    visit.page.locator(".mx-found").focus()
+    visit.page.keyboard.press("ArrowDown")
+    visit.until("desk.querySelector('.mx-match h2 strong').textContent.startsWith('5 ')", 10)
+
+
+def test_the_keyboard_draws_moves_and_clears(visit: Visit) -> None:
+    cleared(visit)
+    visit.page.keyboard.press("w")
+    first = drawn(visit)
+    visit.page.keyboard.press("Shift+ArrowLeft")
+    visit.until("desk.dataset.phase === 'asked'", 10)
+    moved = drawn(visit)
+    assert moved["end_ns"] == first["end_ns"] - 10 * MINUTE
+    visit.page.keyboard.press("[")
+    visit.until("desk.dataset.phase === 'asked'", 10)
+    assert drawn(visit)["length"] == first["length"] - 1
+    cleared(visit)
+    assert "end=" not in visit.page.url
+
+
+def test_a_symbol_is_found_by_a_part_of_its_name(visit: Visit) -> None:
+    visit.page.keyboard.press("/")
+    visit.page.keyboard.type("m05")
+    visit.page.keyboard.press("Enter")
+    visit.until("desk.querySelector('.mx-look h2 strong').textContent === 'SIM05USDT'", 20)
+    visit.page.keyboard.press("/")
+    visit.page.keyboard.type("zzz")
+    assert "no such symbol" in visit.page.inner_text(".mx-search-list")
+    visit.page.keyboard.press("Escape")
+    visit.page.keyboard.press("/")
+    visit.page.keyboard.type("SIM02")
+    visit.page.keyboard.press("Enter")
+    visit.until("desk.querySelector('.mx-look h2 strong').textContent === 'SIM02USDT'", 20)
+
+
+def test_a_search_that_cannot_be_made_says_why(visit: Visit) -> None:
+    drag(visit)
+    drawn(visit)
+    field = visit.page.locator("input[name=horizon]")
+    field.fill("10000")
+    visit.until("desk.dataset.phase === 'refused'", 30)
+    assert "may be compared" in visit.page.inner_text(".mx-verdict-words")
+    field.fill("oops")
+    assert field.get_attribute("aria-invalid") == "true"
+    field.fill("240")
+    visit.until("desk.dataset.phase === 'answered'", 30)
+    visit.page.locator(".mx-look .mx-stage").focus()
+    cleared(visit)
+
+
+def test_bars_that_come_appear_by_themselves_and_the_window_follows(
+    visit: Visit, lake: Lake, every_bar: pl.DataFrame
+) -> None:
+    visit.page.locator(".mx-check input").check()
+    before = drawn(visit)
+    lake.write(every_bar)
+    visit.until("desk.querySelector('.mx-age').textContent.startsWith('bars end 2026-06-06 00:00')", 30)
+    visit.until("location.search.includes('2026-06-06T00')", 30)
+    after = drawn(visit)
+    assert after["end_ns"] == before["end_ns"] + HELD_BACK * MINUTE
+    visit.page.locator(".mx-check input").uncheck()
+    visit.page.locator(".mx-look .mx-stage").focus()
+    cleared(visit)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_nothing_overlaps_is_cut_or_scrolls_sideways(visit: Visit, size: tuple[int, int]) -> None:
+    drag(visit)
+    drawn(visit)
+    visit.page.set_viewport_size({"width": size[0], "height": size[1]})
+    visit.page.wait_for_timeout(600)
+    faults = visit.page.evaluate(FAULTS)
+    visit.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    cleared(visit)
+    assert faults == []
+
+
+def test_the_page_asks_nobody_else_and_complains_of_nothing(visit: Visit, dashboard: str) -> None:
+    assert len(visit.requests) > 20
+    assert [url for url in visit.requests if not url.startswith((dashboard, "blob:", "data:"))] == []
+    assert visit.complaints == []
