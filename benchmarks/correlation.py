@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
+from benchmarks.timing import cpu_s
 from mexclab.research.correlation import Returns, correlation_matrix
 from mexclab.research.correlation_breaks import breaks
 from mexclab.research.correlation_rolling import RollingCorrelation
@@ -29,17 +27,6 @@ MATRIX_GOAL_S, ADD_GOAL_MS = 0.12, 2.0
 PEERS = ("numpy.corrcoef", "polars.DataFrame.corr", "pandas.DataFrame.corr")
 OFF_GOAL = 2e-6  # the largest difference from float64
 MINUTE_NS = 60_000_000_000
-
-
-def cpu(work: Callable[[], object], runs: int) -> float:
-    """Median CPU seconds of ``work``, after one run that is not counted."""
-    work()
-    taken = []
-    for _ in range(runs):
-        begun = time.process_time()
-        work()
-        taken.append(time.process_time() - begun)
-    return statistics.median(taken)
 
 
 def market(seed: int, symbols: int, rows: int, echoes: bool) -> Returns:
@@ -69,16 +56,16 @@ def speed(values: np.ndarray, runs: int) -> dict[str, float]:
     few = values.shape[1] // 5
     frame = pl.DataFrame(values, schema=[f"S{at}" for at in range(values.shape[1])])
     return {
-        "matrix": cpu(lambda: correlation_matrix(values), runs),
-        "matrix, float64": cpu(lambda: correlation_matrix(values, kind=np.float64), 3),
-        "matrix, 1 % of bars missing": cpu(lambda: correlation_matrix(gaps), 3),
-        "a bar added": cpu(lambda: held.add(row), 51),
-        "a bar added, 1 % of it missing": cpu(lambda: held.add(broken), 51),
-        "all correlations read": cpu(held.matrix, 5),
-        "sums made anew, once a window": cpu(held.recompute, 3),
-        "numpy.corrcoef": cpu(lambda: np.corrcoef(values, rowvar=False), 5),
-        "polars.DataFrame.corr": cpu(frame.corr, 3),
-        "pandas.DataFrame.corr": 25 * cpu(pd.DataFrame(values[:, :few]).corr, 1),
+        "matrix": cpu_s(lambda: correlation_matrix(values), runs),
+        "matrix, float64": cpu_s(lambda: correlation_matrix(values, kind=np.float64), 3),
+        "matrix, 1 % of bars missing": cpu_s(lambda: correlation_matrix(gaps), 3),
+        "a bar added": cpu_s(lambda: held.add(row), 51),
+        "a bar added, 1 % of it missing": cpu_s(lambda: held.add(broken), 51),
+        "all correlations read": cpu_s(held.matrix, 5),
+        "sums made anew, once a window": cpu_s(held.recompute, 3),
+        "numpy.corrcoef": cpu_s(lambda: np.corrcoef(values, rowvar=False), 5),
+        "polars.DataFrame.corr": cpu_s(frame.corr, 3),
+        "pandas.DataFrame.corr": 25 * cpu_s(pd.DataFrame(values[:, :few]).corr, 1),
     }
 
 

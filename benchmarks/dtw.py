@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.timing import cpu_s
 from mexclab.research import dtw_kernels as kernels
 from mexclab.research.dtw import Warping, nearest_windows
 from mexclab.research.windows import z_normalised
@@ -28,17 +26,6 @@ def pool_of(length: int, windows: int, seed: int) -> tuple[np.ndarray, np.ndarra
     query = z_normalised(np.cumsum(rng.standard_normal(length)))
     others = z_normalised(np.cumsum(rng.standard_normal((windows, length)), axis=1))
     return query, z_normalised(query + 0.7 * others)
-
-
-def cpu_ms(work: Callable[[], object], runs: int) -> float:
-    """Median CPU milliseconds of ``work``."""
-    work()
-    taken = []
-    for _ in range(runs):
-        begun = time.process_time()
-        work()
-        taken.append(time.process_time() - begun)
-    return 1000.0 * statistics.median(taken)
 
 
 def all_warped(query: np.ndarray, windows: np.ndarray, radius: int) -> np.ndarray:
@@ -73,8 +60,8 @@ def main() -> None:
         query, windows = pool_of(length, POOL, seed=length)
         radius = Warping().radius(length)
         runs = 3 if quick or length > 1000 else 15
-        found[length] = cpu_ms(lambda: nearest_windows(windows, query, radius, owners, (K, K)), runs)  # noqa: B023
-        plain = cpu_ms(lambda: all_warped(query, windows, radius), runs)  # noqa: B023
+        found[length] = 1000.0 * cpu_s(lambda: nearest_windows(windows, query, radius, owners, (K, K)), runs)  # noqa: B023
+        plain = 1000.0 * cpu_s(lambda: all_warped(query, windows, radius), runs)  # noqa: B023
         print(f"w={length:<5} pool of {POOL:,}: {found[length]:8.2f} CPU ms; every one begun {plain:8.2f}")
     query, windows = pool_of(60, 60, seed=1)
     radius = Warping().radius(60)

@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import faiss
 import numpy as np
 
 from benchmarks.similarity_truth import MINUTE_NS, K, share_identical
+from benchmarks.timing import cpu_s
 from mexclab.research.lanes import LANES, Group, blank
 from mexclab.research.similarity import SimilarityOptions, similar, similar_batch
 from mexclab.research.windows import Panel, Query, z_normalised
@@ -56,17 +55,6 @@ def query_after(panel: Panel, length: int, seed: int) -> Query:
     """A window that no symbol has, just after the panel's end, so that all windows may be seen."""
     values = np.exp(np.cumsum(np.random.default_rng(seed).standard_normal(length)) * 1e-3)
     return Query(values, "QUSDT", panel.groups[0].rows * MINUTE_NS, MINUTE_NS)
-
-
-def cpu_s(work: Callable[[], object], runs: int) -> float:
-    """Median CPU seconds of ``work``, after a first run."""
-    work()
-    taken = []
-    for _ in range(runs):
-        begun = time.process_time()
-        work()
-        taken.append(time.process_time() - begun)
-    return statistics.median(taken)
 
 
 def ours(panel: Panel, runs: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from mexclab.config import ListingsSettings
 from mexclab.domain.clock import HOUR, span, written
 from mexclab.domain.listing import Listing
 from mexclab.domain.signal import Signal
-from mexclab.patterns.registry import signal_id
+from mexclab.patterns.registry import signal
 
 
 class CalendarLead:
@@ -34,12 +34,4 @@ class CalendarLead:
             "lead": f"{span(listing.lead_ns)}, which {floor} the floor of {span(self._floor_ns)}",
             "basis": "prior belief, not yet measured on recorded openings",
         }
-        return Signal(
-            signal_id(self.name, listing),
-            listing.symbol,
-            self.name,
-            now_ns,
-            listing.open_ns,
-            self.prior,
-            evidence,
-        )
+        return signal(self.name, self.prior, listing, now_ns, evidence)

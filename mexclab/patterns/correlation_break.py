@@ -14,7 +14,7 @@ from mexclab.domain.listing import Listing
 from mexclab.domain.market import Symbol
 from mexclab.domain.signal import Signal
 from mexclab.errors import ParameterError
-from mexclab.patterns.registry import signal_id
+from mexclab.patterns.registry import signal
 from mexclab.research.correlation_watch import DEFAULT, Break, BreakOptions, BreakWatch
 
 
@@ -86,12 +86,4 @@ class CorrelationBreak:
             "lead": f"{span(lead_ns)}, which {floor} the floor of {span(self._floor_ns)}",
             "basis": "prior belief, not yet measured on recorded openings",
         }
-        return Signal(
-            signal_id(self.name, listing),
-            listing.symbol,
-            self.name,
-            now_ns,
-            listing.open_ns,
-            self.prior,
-            evidence,
-        )
+        return signal(self.name, self.prior, listing, now_ns, evidence)

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from importlib.metadata import entry_points
 
 from mexclab.config import ListingsSettings
 from mexclab.domain.listing import Listing
+from mexclab.domain.signal import Signal
 from mexclab.errors import ConfigError
 from mexclab.ports import Pattern
 
@@ -36,6 +39,14 @@ def load_patterns(settings: ListingsSettings) -> tuple[Pattern, ...]:
                 plugin=point.name,
             ) from error
     return tuple(patterns)
+
+
+def signal(
+    pattern: str, prior: Decimal, listing: Listing, now_ns: int, evidence: Mapping[str, str]
+) -> Signal:
+    """What the pattern of this name says now of a coin that is still to open, and how far to believe it."""
+    named = signal_id(pattern, listing)
+    return Signal(named, listing.symbol, pattern, now_ns, listing.open_ns, prior, evidence)
 
 
 def signal_id(pattern: str, listing: Listing) -> str:
