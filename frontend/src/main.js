@@ -136,7 +136,6 @@ class Desk {
   draw() {
     const message = this.acknowledge();
     if (message === null) return;
-    if (!this.colours.text) this.repaint(); // made before its styles were there
     this.desk = message.desk;
     for (const part of this.parts) part.update(this.desk, this.chosen || this.desk.chart.symbol, this.books);
     this.haltBanner.update(this.desk.halt);
@@ -155,6 +154,7 @@ class Desk {
   }
 
   tick() {
+    if (!this.colours.text) this.repaint(); // made before its styles were there
     attr(this.node, "data-age", this.top.tick(this.venue));
     this.linkBanner.update({ silence: this.link.silence(), why: this.down });
     for (const part of [...this.parts, this.portfolio]) if (part !== this.top) part.tick?.(this.venue);
