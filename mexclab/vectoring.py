@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
@@ -199,11 +200,13 @@ class Vectors:
         if place.store == "faiss":
             yield lambda size, state: FaissVectors(self._folder(place), size, state)
             return
+        # lakes in one database drop the tables of their own earlier builds, never each other's
+        lake = blake2s(str(Path(self._lake.root).resolve()).encode(), digest_size=4).hexdigest()
         url = self._settings.ledger.url
         postgres = connect(url.get_secret_value() if url else None, self._settings.data, pool_size=1)
 
         def opened(size: int, state: Mapping[str, Any] | None) -> VectorIndex:
-            return PgVectors(postgres, f"w_{place.interval}_{place.length}", size, state)
+            return PgVectors(postgres, f"w_{place.interval}_{place.length}_{lake}", size, state)
 
         try:
             yield opened

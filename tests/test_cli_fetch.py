@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mexclab.cli import app
 from mexclab.errors import MexclabError
 from mexclab.fetching.origin import origin_of, settle
+from mexclab.store.bar_import import ImportPlan, import_bars
 from mexclab.store.lake import Lake
 from mexclab.venues.simulator.server import SimulatorServer
 from tests.fetching.scene import venue_beside
@@ -90,6 +91,18 @@ def test_a_hole_is_shown_with_its_reason_and_repaired(typed: Type, data_folder: 
     assert "nothing is missing" in typed("lake", "repair")
 
 
+def test_an_exchange_that_cannot_be_asked_does_not_stop_the_repair(typed: Type, data_folder: Path) -> None:
+    typed("fetch", "bars", "BTCUSDT", "--since", "3h")
+    bars = Lake(data_folder / "lake").bars("BTCUSDT")
+    for path in (data_folder / "lake").rglob("*.parquet"):
+        path.unlink()
+    holed = bars[:60].vstack(bars[90:])
+    strange = holed.with_columns(symbol=pl.lit("AAA:BTCUSDT"))  # its exchange comes first, and is none
+    Lake(data_folder / "lake").write(holed.vstack(strange))
+    assert "30 bars added" in typed("lake", "repair", code=5)
+    assert Lake(data_folder / "lake").gaps("BTCUSDT").is_empty()
+
+
 def test_listings_are_learned_once_and_explain_gaps(typed: Type, data_folder: Path) -> None:
     assert "no facts yet" in typed("lake", "facts")
     typed("fetch", "bars", "BTCUSDT", "--since", "1h")
@@ -160,6 +173,20 @@ def test_simulated_bars_never_go_into_a_lake_of_real_ones(typed: Type, data_fold
         with pytest.raises(MexclabError, match=r"holds real bars.*are simulated"):
             typed(*words, "BTCUSDT", "--since", "1h")
     assert lake.bars("BTCUSDT").height == 1
+
+
+def test_bars_imported_after_a_download_that_brought_none_are_real(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    settle(lake, "http://127.0.0.1:8790")
+    file = tmp_path / "BTCUSDT_1m.csv"
+    file.write_text(
+        "symbol,ts,open,high,low,close,volume\nBTCUSDT,1780272000000,1,1,1,1,1\n", encoding="utf-8"
+    )
+    import_bars([file], lake, ImportPlan(interval="1m"))
+    assert origin_of(lake) == "real"
+    settle(lake, None)
+    with pytest.raises(MexclabError, match="holds real bars"):
+        settle(lake, "http://127.0.0.1:8790")
 
 
 def test_a_lake_that_began_simulated_stays_so(typed: Type, data_folder: Path) -> None:

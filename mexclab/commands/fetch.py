@@ -112,4 +112,5 @@ def _round_words(done: Round) -> str:
     parts += [f"{done.late} late"] if done.late else []
     parts += [f"{done.refused} rows are no bars"] if done.refused else []
     parts += [f"{len(done.failed)} pairs not answered for: {done.why}"] if done.failed else []
+    parts += [f"fresh bars were not folded: {done.trouble}"] if done.trouble else []
     return ", ".join(parts)

@@ -11,7 +11,7 @@ import typer
 
 from mexclab.commands.common import AsJson, ConfigFile, settings_of
 from mexclab.commands.tables import Column, second, table
-from mexclab.errors import ParameterError
+from mexclab.errors import ConfigError, ParameterError, VenueError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def repair(
     json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Ask the exchanges for bars that are missing between others. Exit code 5: a pair got no answer."""
+    """Ask the exchanges for bars that are missing between others. Exit code 5: one gave no answer."""
     from mexclab.fetching.repair import plan_repair, repair_with_progress
     from mexclab.fetching.report import FetchWishes
     from mexclab.venues.fetch import HOME
@@ -116,7 +116,12 @@ def repair(
     failed = False
     for exchange in plan.exchanges:
         asked = FetchWishes(symbols or (), exchange, interval, since, url=url if exchange == HOME else "")
-        report = repair_with_progress(settings, plan.of(exchange), asked)
+        try:
+            report = repair_with_progress(settings, plan.of(exchange), asked)
+        except (VenueError, ConfigError, ParameterError) as error:  # the other exchanges get their turn
+            typer.echo(f"mexclab: {exchange}: {error}", err=True)
+            failed = True
+            continue
         typer.echo(_json(report.to_dict()) if json else str(report))
         failed = failed or bool(report.failed)
     if failed:

@@ -22,7 +22,7 @@ from mexclab.errors import ParameterError, VenueError
 from mexclab.fetching.origin import settle
 from mexclab.fetching.report import Fetched, FetchReport, FetchWishes, span_of
 from mexclab.fetching.sink import Sink
-from mexclab.store.bar_rows import Span, frame_of, missing_spans, within
+from mexclab.store.bar_rows import Span, frame_of, missing_spans, overlap_ms, within
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import interval_ms
 from mexclab.venues.fetch import HOME, BarSource, FetchTerms, Pair
@@ -98,11 +98,12 @@ async def bring(
         await _all(_Run(source, sink, wishes.interval, meter), [job for job in jobs if job.spans])
     finally:
         sink.flush()
+    known = frozenset(lake.symbols(wishes.interval))
     report = FetchReport(
         wishes.exchange,
         wishes.interval,
         errand.span,
-        tuple(_told(lake, wishes.interval, job, sink) for job in jobs),
+        tuple(_told(job, sink, known) for job in jobs),
         source.requests - asked_before,
         time.monotonic() - began,
     )
@@ -148,7 +149,10 @@ class _Run:
         job.pages += 1
         job.refused += arrived.refused
         job.reason = job.reason or arrived.reason
-        self.sink.take(job.pair.name, within(arrived.frame, job.spans))
+        if rows:
+            first_ms, last_ms = (edge(row.open_ms for row in rows) for edge in (min, max))
+            met = [span for span in job.spans if span.start_ms <= last_ms and first_ms < span.end_ms]
+            self.sink.take(job.pair.name, within(arrived.frame, met))
         return rows
 
 
@@ -209,11 +213,19 @@ async def _beginning(run: _Run, job: _Job, span: Span) -> int:
     return span.start_ms + low * window
 
 
-def _told(lake: Lake, interval: str, job: _Job, sink: Sink) -> Fetched:
+def _told(job: _Job, sink: Sink, known: frozenset[str]) -> Fetched:
+    """What became of one pair.
+
+    Args:
+        known: the lake's symbols now.
+    """
     name = job.pair.name
     added = sink.added.get(name, 0)
-    lacking = [] if added >= job.asked else [missing_spans(lake, name, interval, span) for span in job.spans]
-    missing = sum(gap.end_ms - gap.start_ms for gaps in lacking for gap in gaps) // job.step_ms
+    missing = 0
+    if added < job.asked:
+        hull = Span(job.spans[0].start_ms, job.spans[-1].end_ms)
+        holes = missing_spans(sink.lake, name, sink.interval, hull, known)
+        missing = overlap_ms(holes, job.spans, job.step_ms) // job.step_ms
     return Fetched(
         name, job.asked, added, sink.replaced.get(name, 0), missing, job.pages, job.refused, job.reason,
         job.why,
@@ -245,8 +257,8 @@ async def _fetch_here(settings: Settings, wishes: FetchWishes) -> FetchReport:
     lake = Lake(settings.data / "lake")
     source = BarSource(terms_of(settings, wishes.exchange, wishes.url))
     try:
-        settle(lake, source.terms.url)
         await source.open()
+        settle(lake, source.terms.url)
         with progress_bar(wishes.exchange) as progress:
             return await fetch(source, lake, wishes, progress)
     finally:

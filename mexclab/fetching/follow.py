@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from mexclab.domain.clock import MILLISECOND
 from mexclab.domain.market import Symbol
-from mexclab.errors import VenueError
+from mexclab.errors import DataError, VenueError
 from mexclab.fetching.sink import Live
 from mexclab.store.bar_rows import frame_of, rows_of
 from mexclab.store.lake import Lake
@@ -26,6 +26,7 @@ from mexclab.venues.raw_bars import RawBar
 
 WORKERS = 8  # pairs that are asked for side by side
 KEPT = 600  # last bars of a pair that are kept in mind: more than one page
+FOLD_SOON_S = 600.0  # the first folding, and the next try after one that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Round:
         refused: rows of the venue that are no bars.
         failed: pairs that the venue did not answer for, with the reason of the first.
         seconds: how long it took.
+        trouble: why the last folding of fresh bars failed, told once; it is tried again.
     """
 
     closed_ms: int
@@ -76,6 +78,7 @@ class Round:
     failed: tuple[str, ...]
     why: str
     seconds: float
+    trouble: str = ""
 
 
 @dataclass(slots=True)
@@ -130,7 +133,8 @@ class Follower:
         self._again_s = terms.again_s
         self._growing: dict[Symbol, RawBar] = {}
         self._clock_due_s = time.monotonic() + terms.clock_s
-        self._compact_due_s = time.monotonic() + terms.compact_s
+        self._compact_due_s = time.monotonic() + min(FOLD_SOON_S, terms.compact_s)
+        self._trouble = ""
 
     @property
     def growing(self) -> Mapping[Symbol, RawBar]:
@@ -183,7 +187,8 @@ class Follower:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             done.live.flush()
-        return done.told(closed_ms, time.monotonic() - began)
+        trouble, self._trouble = self._trouble, ""
+        return done.told(closed_ms, time.monotonic() - began, trouble)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -216,17 +221,21 @@ class Follower:
                 return
 
     def _news(self, followed: _Followed, rows: Sequence[RawBar], done: _Done) -> Sequence[RawBar]:
-        """New bars and corrected ones go into the lake; the new ones."""
+        """New bars, late ones and corrected ones go into the lake; the new ones."""
         arrived = frame_of(followed.pair.name, rows, self.terms.interval)
         done.refused += arrived.refused
         sound = frozenset(arrived.frame["ts"].dt.epoch("ms"))
         good = [row for row in rows if row.open_ms in sound]
         known = followed.stored
         fresh = [row for row in good if row.open_ms >= followed.next_ms]
+        since_ms = min(known, default=followed.next_ms)  # what lies before is not known to be missing
+        late = [
+            row for row in good if since_ms <= row.open_ms < followed.next_ms and row.open_ms not in known
+        ]
         mended = [row for row in good if row.open_ms in known and not _same(row, known[row.open_ms])]
-        done.added += self._store(followed.pair.name, fresh, done, replace=False)
+        done.added += self._store(followed.pair.name, [*late, *fresh], done, replace=False)
         done.corrected += self._store(followed.pair.name, mended, done, replace=True)
-        for row in (*mended, *fresh):
+        for row in (*mended, *late, *fresh):
             followed.keep(row, sure=True)
         if fresh:
             followed.next_ms = fresh[-1].open_ms + self._step
@@ -269,7 +278,11 @@ class Follower:
                 await self.source.set_clock()
         if now_s >= self._compact_due_s:
             self._compact_due_s = now_s + self.terms.compact_s
-            await asyncio.to_thread(self._lake.compact, self.terms.interval)
+            try:
+                await asyncio.to_thread(self._lake.compact, self.terms.interval)
+            except DataError as error:  # fresh bars are read all the same: recording goes on
+                self._compact_due_s = now_s + FOLD_SOON_S
+                self._trouble = error.message
 
 
 @dataclass(slots=True)
@@ -285,10 +298,10 @@ class _Done:
     failed: list[str] = field(default_factory=list)
     why: str = ""
 
-    def told(self, closed_ms: int, seconds: float) -> Round:
+    def told(self, closed_ms: int, seconds: float, trouble: str) -> Round:
         return Round(
             closed_ms, self.added, self.unconfirmed, self.corrected, self.late, self.refused,
-            tuple(self.failed), self.why, seconds,
+            tuple(self.failed), self.why, seconds, trouble,
         )  # fmt: skip
 
 
@@ -311,9 +324,17 @@ class Start:
     last: tuple[RawBar, ...] = ()
 
 
-def starts_of(lake: Lake, pairs: Iterable[Pair], terms: FollowTerms, closed_ms: int) -> list[Start]:
-    """Where each pair goes on: after the lake's last bar, or at the newest bar where it has none recent."""
+def starts_of(
+    lake: Lake, pairs: Iterable[Pair], terms: FollowTerms, closed_ms: int, fetched_ms: int
+) -> list[Start]:
+    """Where each pair goes on: after the lake's last bar, or where the download ended if it has none recent.
+
+    Args:
+        closed_ms: the first open time that is not closed yet.
+        fetched_ms: up to here the download asked; it may have taken longer than what is looked back on.
+    """
     step = interval_ms(terms.interval)
+    otherwise_ms = min(closed_ms, -(-fetched_ms // step) * step)
     known = frozenset(lake.symbols(terms.interval))
     starts = []
     for pair in pairs:
@@ -322,7 +343,7 @@ def starts_of(lake: Lake, pairs: Iterable[Pair], terms: FollowTerms, closed_ms: 
             since_ns = (closed_ms - terms.recheck_first * step) * MILLISECOND
             bars = lake.scan(pair.name, since_ns, closed_ms * MILLISECOND, terms.interval).collect()
             last = tuple(RawBar(*row) for row in rows_of(bars))
-        starts.append(Start(pair, last[-1].open_ms + step if last else closed_ms, last))
+        starts.append(Start(pair, last[-1].open_ms + step if last else otherwise_ms, last))
     return starts
 
 

@@ -97,8 +97,8 @@ async def _repair_here(settings: Settings, plan: RepairPlan, wishes: FetchWishes
     lake = Lake(settings.data / "lake")
     source = BarSource(terms_of(settings, wishes.exchange, wishes.url))
     try:
-        settle(lake, source.terms.url)
         await source.open()
+        settle(lake, source.terms.url)
         with progress_bar(f"repair from {wishes.exchange}") as progress:
             return await repair(source, lake, plan, wishes, progress)
     finally:
@@ -119,8 +119,8 @@ async def _learn(settings: Settings, exchange: str, url: str, symbols: frozenset
     terms = terms_of(settings, exchange, url)
     source = BarSource(terms)
     try:
-        settle(lake, terms.url)
         await source.open()
+        settle(lake, terms.url)
         opened = source.openings()
         known_ns, told = source.now_ns(), f"{exchange}, list of pairs"
     finally:

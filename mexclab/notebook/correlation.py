@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from mexclab.errors import ParameterError
+from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.notebook import plots_correlation as plots
 from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name_of
 from mexclab.notebook.display import Table, frame_html
@@ -219,15 +219,22 @@ class CorrelationLab:
         """The average correlation of all pairs by the length of a return: length, bars, average, low, high.
 
         T. W. Epps, "Comovements in stock prices in the very short run", Journal of the American Statistical
-        Association 74, 1979: over short returns less is shared, because news takes time to arrive.
+        Association 74, 1979: over short returns less is shared, because news takes time to arrive. A length
+        at which no pair is known has NaN.
+
+        Raises:
+            NotEnoughData: no pair is known at any length, or too few bars.
         """
         rows = []
         names = None if symbols is None else list(symbols)
         for every in sorted(set(lengths)):
             returns = self._returns(names, {**options, "every": every})
             found = correlate(returns)
-            low, high = np.quantile(found.pairs, [0.25, 0.75])
+            pairs = found.pairs
+            low, high = np.quantile(pairs, [0.25, 0.75]) if len(pairs) else (np.nan, np.nan)
             rows.append((span(returns.interval_ns), every, found.average, float(low), float(high)))
+        if np.isnan([row[2] for row in rows]).all():
+            raise NotEnoughData("Horizons need two symbols that moved together: no pair of symbols is known.")
         schema = {"length": pl.String, "bars": pl.Int64} | dict.fromkeys(
             ("average", "low", "high"), pl.Float64
         )

@@ -3,9 +3,10 @@
 The kernel reads and computes, in threads of its own; the browser draws. The latest question wins: one
 that was overtaken is not answered. Matches cross as soon as they are found, the outcome after them.
 
-Messages from the view: ``ready`` and ``symbol`` (symbol, interval, around_ms), ``page`` (before_ms or
-after_ms), ``ask`` (the fields of :class:`~mexclab.notebook.explorer_answer.Question`), ``forget``,
-``match`` (symbol, start_ms, length, horizon), ``reread``, ``beat``. To the view: ``hello`` (symbols,
+Messages from the view: ``ready`` and ``symbol`` (symbol, interval; around_ms and around_length: the close
+and the bars of a window to show), ``page`` (before_ms or after_ms), ``ask`` (the fields of
+:class:`~mexclab.notebook.explorer_answer.Question`), ``forget``, ``match`` (symbol, start_ms, length,
+horizon), ``reread`` (around_ms, around_length), ``beat``. To the view: ``hello`` (symbols,
 intervals, interval, simulated), ``bars`` (place: new, older, newer, tail; whole: whether the chart
 reaches the last bar; end_ms: when that one closes), ``history``, ``busy`` (words), ``matches``,
 ``outcome``, ``refused`` (id, text), ``match_bars``, ``alive``, ``fault`` (text). Bars and shapes cross as
@@ -90,6 +91,7 @@ class Session:
         self._chart = _Chart()
         self._told = ""  # the interval whose history the view was told about
         self._asked: dict[Question, float] = {}  # the p-value of every window asked so far
+        self._trouble = ""  # why the latest look for new bars failed: said once, not every second
         self._wanted = 0  # the number of the latest question; others are not answered
         self._beat_s = time.monotonic()
         self._reader = ThreadPoolExecutor(1, "explorer reader")
@@ -116,7 +118,7 @@ class Session:
         elif kind == "forget":
             self._wanted = 0
         elif kind == "reread":
-            self._in(self._asker, self._reread)
+            self._in(self._asker, partial(self._reread, message))
 
     def close(self) -> None:
         """Stop. What runs is finished, nothing new begins."""
@@ -187,8 +189,8 @@ class Session:
 
     def _show(self, message: Message) -> None:
         symbol, interval = str(message["symbol"]), str(message.get("interval") or self._chart.interval)
-        about = message.get("around_ms")
-        where = {} if about is None else {"around_ms": int(about)}
+        about = {name: message.get(name) for name in ("around_ms", "around_length")}
+        where = {name: int(value) for name, value in about.items() if value is not None}
         bars = answers.page_of_bars(self._lab.lake, symbol, interval, **where)
         if not len(bars):  # a time that the lake does not reach
             where, bars = {}, answers.page_of_bars(self._lab.lake, symbol, interval)
@@ -234,13 +236,27 @@ class Session:
         self._send(told, [np.ascontiguousarray(bars, dtype="<f8").tobytes()])
 
     def _look_for_news(self) -> None:
-        chart = self._chart
-        if chart.symbol and chart.whole:
-            bars = answers.newer_bars(self._lab.lake, chart.symbol, chart.interval, chart.last_ms)
-            if len(bars) > 1 or (len(bars) and bars[-1].tobytes() != chart.tail):
-                self._draw("tail", bars, whole=True)
+        trouble = ""
+        try:
+            if self._drew_news():
+                self._trouble = ""
                 return
+        except MexclabError as refused:
+            trouble = refused.message
+        if trouble and trouble != self._trouble:
+            self._send({"kind": "refused", "id": 0, "text": trouble}, [])
+        self._trouble = trouble
         self._send({"kind": "alive", "at_ms": time.time_ns() // 1_000_000}, [])
+
+    def _drew_news(self) -> bool:
+        chart = self._chart
+        if not (chart.symbol and chart.whole):
+            return False
+        bars = answers.newer_bars(self._lab.lake, chart.symbol, chart.interval, chart.last_ms)
+        is_new = len(bars) > 1 or (len(bars) == 1 and bars[-1].tobytes() != chart.tail)
+        if is_new:
+            self._draw("tail", bars, whole=True)
+        return is_new
 
     def _show_match(self, message: Message) -> None:
         bars = answers.bars_of_match(self._lab.lake, self._chart.interval, message)
@@ -282,6 +298,10 @@ class Session:
         except MexclabError as refused:
             if not self._overtaken(question):
                 self._send({"kind": "refused", "id": question.number, "text": refused.message}, [])
+        except Exception as fault:  # the page waits for an answer to this question before it asks again
+            words = f"This search failed: {type(fault).__name__}."
+            self._send({"kind": "refused", "id": question.number, "text": words}, [])
+            raise
 
     def _among_many(self, question: Question, outcome: dict[str, Any]) -> dict[str, Any]:
         """What is left of an edge when it is one of many windows that were asked here."""
@@ -297,16 +317,18 @@ class Session:
         try:
             panel = self._lab.panel(interval)
             self._send(answers.history_message(panel, interval), [])
-            question = answers.rehearsal(self._lab.lake, self._chart.symbol, interval)
-            if question is not None and not self._wanted:
-                with contextlib.suppress(MexclabError):  # who asks will be told why
+            with contextlib.suppress(MexclabError):  # who asks will be told why
+                question = answers.rehearsal(self._lab.lake, self._chart.symbol, interval)
+                if question is not None and not self._wanted:
                     answers.outcome_message(panel, question, answers.search(self._lab, question)[1])
         finally:
             self._send({"kind": "busy", "words": ""}, [])
 
-    def _reread(self) -> None:
+    def _reread(self, message: Message) -> None:
+        """Look at the lake anew: its symbols, whether it is simulated, the bars shown, and the history."""
         self._lab.refresh()
-        self._read_history(self._chart.interval)
+        shown = {"symbol": self._chart.symbol, "interval": self._chart.interval}
+        self._in(self._reader, partial(self._greet, {**message, **shown}))
 
 
 class Explorer(anywidget.AnyWidget):

@@ -7,7 +7,7 @@ explorer share what was read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -149,32 +149,51 @@ def as_numbers(bars: pl.DataFrame) -> Numbers:
 def page_of_bars(lake: Lake, symbol: str, interval: str, **where: int) -> Numbers:
     """At most ``BARS_A_PAGE`` bars: the latest, or those ``before_ms``, ``after_ms`` or ``around_ms``.
 
+    With ``around_length`` the page lies around the middle of the window of so many bars that closes at
+    ``around_ms``, so that it holds the whole window however long that is.
+
     Raises:
-        DataError: the lake does not know the symbol.
+        DataError: the lake does not know the symbol, or a file of it is damaged.
+        ParameterError: an interval that the lake does not keep, or a length out of its range.
     """
-    step_ms, about = interval_ms(interval), where.get("around_ms")
+    step_ms, about, length = interval_ms(interval), where.get("around_ms"), where.get("around_length")
     if about is not None:
+        if length is not None:
+            check_length(length)
+            about -= step_ms * (length // 2)
         where = {"after_ms": about - step_ms * (BARS_A_PAGE // 2)}
     before, after = where.get("before_ms"), where.get("after_ms")
-    bars = lake.scan(
-        symbol,
+    span_ns = (
         None if after is None else after * MILLISECOND + 1,
         None if before is None else before * MILLISECOND,
-        interval,
     )
-    kept = bars.head(BARS_A_PAGE) if after is not None else bars.tail(BARS_A_PAGE)
-    return as_numbers(kept.collect())
+    kept = pl.LazyFrame.tail if after is None else pl.LazyFrame.head
+    return as_numbers(_collected(lake, symbol, interval, span_ns, lambda bars: kept(bars, BARS_A_PAGE)))
+
+
+def _collected(
+    lake: Lake,
+    symbol: str,
+    interval: str,
+    span_ns: tuple[int | None, int | None],
+    cut: Callable[[pl.LazyFrame], pl.LazyFrame],
+) -> pl.DataFrame:
+    """What ``cut`` leaves of the bars; a damaged file is named by the typed error of ``lake.bars``."""
+    try:
+        return cut(lake.scan(symbol, *span_ns, interval)).collect()
+    except (OSError, pl.exceptions.PolarsError):
+        return cut(lake.bars(symbol, *span_ns, interval).lazy()).collect()
 
 
 def newer_bars(lake: Lake, symbol: str, interval: str, last_ms: int) -> Numbers:
     """The bars from ``last_ms`` on: that one again, because it may have been corrected."""
-    bars = lake.scan(symbol, last_ms * MILLISECOND, None, interval).head(BARS_A_PAGE)
-    return as_numbers(bars.collect())
+    span_ns = (last_ms * MILLISECOND, None)
+    return as_numbers(_collected(lake, symbol, interval, span_ns, lambda bars: bars.head(BARS_A_PAGE)))
 
 
 def end_of_bars(lake: Lake, symbol: str, interval: str) -> int:
     """When the last bar of ``symbol`` closes, ms."""
-    last = lake.scan(symbol, None, None, interval).tail(1).collect()
+    last = _collected(lake, symbol, interval, (None, None), lambda bars: bars.tail(1))
     return int(as_numbers(last)[-1, 0]) + interval_ms(interval)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from mexclab import __version__
 from mexclab.config import Settings, load_settings
-from mexclab.domain.clock import DAY, HOUR, MILLISECOND, from_utc, utc, written
+from mexclab.domain.clock import DAY, HOUR, MILLISECOND, SECOND, from_utc, utc, written
 from mexclab.domain.market import Symbol
 from mexclab.errors import ParameterError
 from mexclab.notebook import tables
@@ -103,10 +103,11 @@ class Lab:
 
     def most_active(self, hours: float = 24.0) -> str:
         """The symbol with the highest turnover in quote units over the last hours of the data."""
-        every = self.bars().lazy
-        last = pl.col("ts").max() - pl.duration(seconds=int(hours * 3600))
+        ends = self.lake.coverage()["last"].dt.epoch("ns").to_list()  # told by footers; prices stay unread
+        start_ns = max(ends) - int(hours * 3600) * SECOND + 1 if ends else None
+        recent = self.bars(start=start_ns).lazy
         turnover = (pl.col("close") * pl.col("volume")).sum().alias("turnover")
-        ranked = every.filter(pl.col("ts") > last).group_by("symbol").agg(turnover).sort("turnover", "symbol")
+        ranked = recent.group_by("symbol").agg(turnover).sort("turnover", "symbol")
         return str(ranked.select("symbol").last().collect().item())
 
     def panel(self, interval: str = "1m", channels: Sequence[str] = ()) -> Panel:

@@ -27,14 +27,12 @@ class ConformalOptions:
         window: how many of the latest known outcomes to calibrate on.
         fewest: no interval before so many are known.
         rate: how strongly one miss moves the level; 0 for plain rolling calibration.
-        seed: of the bootstrap of the realised coverage.
     """
 
     level: float = 0.9
     window: int = 250
     fewest: int = 30
     rate: float = 0.01
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.level < 1.0 or not 0.0 <= self.rate < 1.0:
@@ -69,10 +67,12 @@ class Forecasts:
         arrays = (self.low, self.high, self.actual, self.scale, self.made_ns, self.known_ns)
         if len({array.shape for array in arrays}) != 1 or self.low.ndim != 1:
             raise ParameterError("The bounds, outcomes, scales and times of forecasts are of one length.")
-        if (np.diff(self.made_ns) < 0).any() or (self.known_ns < self.made_ns).any():
+        if (np.diff(self.made_ns) < 0).any() or (self.known_ns <= self.made_ns).any():
             raise ParameterError("Forecasts come in order of time, each before its outcome.")
         if not (self.scale > 0).all():
             raise ParameterError("A forecast's scale is positive.")
+        if any(np.isnan(array).any() for array in (self.low, self.high, self.actual)):
+            raise ParameterError("A forecast's bounds and outcome are numbers: leave out what is not known.")
 
     def __len__(self) -> int:
         return len(self.low)
@@ -93,8 +93,8 @@ class Conformal:
         table: a row per forecast that got an interval: made, known (UTC), low, high, actual, inside,
             raw_low, raw_high, raw_inside (the bounds as they were named), calibrated_on, level (the one
             in force).
-        coverage, raw_coverage: shares of outcomes inside; low_coverage and high_coverage are the 95 %
-            block-bootstrap interval of the first.
+        coverage, raw_coverage: shares of outcomes inside; low_coverage and high_coverage are
+            Wilson's 95 % interval of the first, outcomes that overlap in time counted once.
         margin: what the next forecast's bounds must move outwards by, in its scale.
         level: the share that was wanted.
         verdict: one sentence.
@@ -191,11 +191,8 @@ def _table(forecasts: Forecasts, issued: np.ndarray, columns: dict[str, np.ndarr
 def _counted(table: pl.DataFrame, margin: float, options: ConformalOptions) -> Conformal:
     inside = table["inside"].to_numpy().astype(np.float64)
     made, known = table["made"].dt.epoch("ns").to_numpy(), table["known"].dt.epoch("ns").to_numpy()
-    drawn = statistics.block_bootstrap(
-        inside, block_of(made, known), np.random.default_rng(options.seed), 2000
-    )
-    low, high = (float(value) for value in np.quantile(drawn, [0.025, 0.975]))
     coverage, raw = float(inside.mean()), float(table["raw_inside"].mean())  # type: ignore[arg-type]
+    low, high = statistics.share_interval(coverage, table.height / overlap_of(made, known))
     word = "hold what they say" if low <= options.level <= high else "do not hold what they say"
     verdict = (
         f"intervals {word}: of {table.height} that were meant to hold {options.level:.0%} of outcomes "
@@ -205,8 +202,12 @@ def _counted(table: pl.DataFrame, margin: float, options: ConformalOptions) -> C
     return Conformal(table, coverage, low, high, raw, margin, options.level, verdict)
 
 
+def overlap_of(made_ns: np.ndarray, known_ns: np.ndarray) -> int:
+    """The most forecasts that wait for their outcomes at once, 1 or more."""
+    waiting = np.searchsorted(made_ns, known_ns, side="left") - np.arange(len(made_ns))
+    return int(waiting.max())
+
+
 def block_of(made_ns: np.ndarray, known_ns: np.ndarray) -> int:
     """Neighbours in a bootstrap block: as many as overlap in time, and no fewer than the cube root."""
-    count = len(made_ns)
-    overlapping = np.searchsorted(made_ns, known_ns, side="left") - np.arange(count)
-    return int(max(np.ceil(count ** (1 / 3)), overlapping.max()))
+    return max(int(np.ceil(len(made_ns) ** (1 / 3))), overlap_of(made_ns, known_ns))

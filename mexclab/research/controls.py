@@ -293,12 +293,26 @@ def control_means(
             shift = times[(places[:, block] * len(times)).astype(np.int64)] - case.times[lead]
             for member in members:
                 positions, ring = case.pools[case.strata[member]]
-                wanted = case.times[member] + shift
+                wanted = _in_band(case.times[member] + shift, case.times[member], length, panel, options)
                 drawn[:, member] = positions[statistics.nearest_in(ring, wanted, panel.interval_ns)]
         end = drawn + length - 1
         simple = np.expm1(panel.log_at(end + case.horizon) - panel.log_at(end))
         means[:, column] = simple @ statistics.votes(case.labels)
     return means
+
+
+def _in_band(
+    wanted: np.ndarray, home_ns: int, length: int, panel: Panel, options: OutcomeOptions
+) -> np.ndarray:
+    """``wanted`` moved by whole bands of hours, the shorter way, into the band of the day of ``home_ns``.
+
+    Else windows at the edges of the band would stand for all that fall outside it.
+    """
+    width, day = options.hour_band * HOUR_NS, 24 // options.hour_band
+    reach = length * panel.interval_ns
+    off = (home_ns + reach) // width - (wanted + reach) // width
+    moved: np.ndarray = wanted + ((off + day // 2) % day - day // 2) * width
+    return moved
 
 
 def base_sample(case: Case, sample: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

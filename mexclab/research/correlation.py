@@ -53,8 +53,11 @@ class Returns:
         )
 
     def tail(self, count: int) -> Returns:
-        """The last ``count`` of them."""
-        return Returns(self.symbols, self.times_ns[-count:], self.interval_ns, self.values[-count:])
+        """The last ``count`` of them; ParameterError where that is below 0."""
+        if count < 0:
+            raise ParameterError(f"The last returns are 0 or more, not {count}.", count=count)
+        start = max(len(self) - count, 0)
+        return Returns(self.symbols, self.times_ns[start:], self.interval_ns, self.values[start:])
 
     def only(self, symbols: tuple[str, ...]) -> Returns:
         """Of these symbols alone, in this order; ParameterError where one is not here."""
@@ -74,6 +77,7 @@ class Correlation:
         rows: bars in that range.
         shrinkage: how far it was drawn towards no correlation at all, 0 to 1.
         notes: what was left out.
+        common: bars that two symbols share, the mean over the pairs whose symbols moved; None: all rows.
     """
 
     symbols: tuple[str, ...]
@@ -84,6 +88,7 @@ class Correlation:
     rows: int
     shrinkage: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    common: float | None = None
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -201,13 +206,29 @@ def correlate(returns: Returns, least: int = LEAST_COMMON, precision: str = "sin
     return described(matrix, returns)
 
 
-def described(matrix: np.ndarray, returns: Returns, shrinkage: float = 0.0) -> Correlation:
-    """A matrix of these returns as a value, with a note of what is not known."""
+def common_rows(held: np.ndarray, matrix: np.ndarray) -> float:
+    """The mean over pairs of the rows that both have; ``held`` (T, N) bool, of those known to ``matrix``."""
+    alive = np.isfinite(np.diag(matrix))
+    count = int(alive.sum())
+    each = (held if alive.all() else held[:, alive]).sum(axis=1, dtype=np.int64)
+    return float((each**2 - each).sum()) / max(count * (count - 1), 1)
+
+
+def described(
+    matrix: np.ndarray, returns: Returns, shrinkage: float = 0.0, common: float | None = None
+) -> Correlation:
+    """A matrix of these returns as a value, with a note of what is not known.
+
+    ``common``: rows that two symbols share on average; None: counted in the returns.
+    """
     unknown = int(np.isnan(matrix[np.triu_indices(len(matrix), k=1)]).sum())
     notes = (f"{unknown:,} pairs are not known: too few shared bars, or no movement",) if unknown else ()
     begins = int(returns.times_ns[0]) - returns.interval_ns
     span_ns = (begins, int(returns.times_ns[-1]))
-    return Correlation(returns.symbols, matrix, *span_ns, returns.interval_ns, len(returns), shrinkage, notes)
+    shared = common_rows(np.isfinite(returns.values), matrix) if common is None else common
+    return Correlation(
+        returns.symbols, matrix, *span_ns, returns.interval_ns, len(returns), shrinkage, notes, shared
+    )
 
 
 def correlation_matrix(

@@ -128,7 +128,8 @@ def factors(correlation: Correlation) -> Factors:
 
     The edge is (1 + sqrt(N / T))², of V. A. Marchenko and L. A. Pastur; see L. Laloux, P. Cizeau,
     J.-P. Bouchaud and M. Potters, "Noise dressing of financial correlation matrices", Physical Review
-    Letters 83, 1999. Symbols without any known correlation take no part.
+    Letters 83, 1999; T is how many returns two symbols share on average, and a matrix that was shrunk has
+    its edge shrunk alike. Symbols without any known correlation take no part.
 
     Raises:
         NotEnoughData: fewer than two symbols whose correlations are known.
@@ -139,7 +140,8 @@ def factors(correlation: Correlation) -> Factors:
     matrix = correlation.matrix[np.ix_(alive, alive)].astype(np.float64)
     values = np.linalg.eigvalsh(np.where(np.isfinite(matrix), matrix, 0.0))[::-1]
     count = len(values)
-    edge = float((1.0 + np.sqrt(count / correlation.rows)) ** 2)
+    noise = float((1.0 + np.sqrt(count / (correlation.common or correlation.rows))) ** 2)
+    edge = (1.0 - correlation.shrinkage) * noise + correlation.shrinkage
     shares = np.maximum(values, 0.0) / np.maximum(values, 0.0).sum()
     seen = shares[shares > 0]
     effective = float(np.exp(-(seen * np.log(seen)).sum()))

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mexclab.errors import NotEnoughData, ParameterError
-from mexclab.research.correlation import Correlation, Returns, described
+from mexclab.research.correlation import Correlation, Returns, common_rows, described
 from mexclab.research.correlation_kernels import (
     FLAT,
     add_and_drop,
@@ -138,7 +138,10 @@ class RollingCorrelation:
         """The matrix as a value; ``ends_ns`` is when the last return was complete."""
         times = ends_ns - interval_ns * np.arange(self.rows - 1, -1, -1)
         unread = np.broadcast_to(np.nan, (self.rows, len(self.symbols)))
-        return described(self.matrix(), Returns(self.symbols, times, interval_ns, unread))
+        matrix = self.matrix()
+        gaps = self._gaps[: self.rows]  # in no order, which is of no concern to a count
+        common = common_rows(~gaps, matrix) if self._missing.any() else float(self.rows)
+        return described(matrix, Returns(self.symbols, times, interval_ns, unread), common=common)
 
     def returns(self) -> np.ndarray:
         """(rows, N) the returns that are held, oldest first, NaN where missing."""

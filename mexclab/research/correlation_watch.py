@@ -93,12 +93,29 @@ def _correlation(sums: np.ndarray, least: int) -> np.ndarray:
     return np.where(known, found, np.nan)
 
 
+def medians_of_others(falls: np.ndarray) -> np.ndarray:
+    """(M,) for each of M falls the median of the rest; 0 for one alone."""
+    count = len(falls)
+    if count < 2:
+        return np.zeros(count)
+    order = np.argsort(falls)
+    ranked, rank = falls[order], np.empty(count, dtype=np.int64)
+    rank[order] = np.arange(count)
+    low, high = (
+        (count - 2) // 2,
+        (count - 1) // 2,
+    )  # of the rest: what is ranked above the left out moves down
+    middle: np.ndarray = (ranked[low + (low >= rank)] + ranked[high + (high >= rank)]) / 2.0
+    return middle
+
+
 class BreakWatch:
     """Held against the mean of all others, bar by bar; an alarm when a tie that was there is gone.
 
     Each return counts in units of the volatility that the symbol's last returns foretell. When the market
-    grows quiet every tie loosens, so a fall counts only as far as it exceeds the median fall of the symbols
-    that were tied. The same symbol alarms again only after its tie has come half the way back.
+    grows quiet every tie loosens, so a fall counts only as far as it exceeds the median fall of the other
+    symbols that were tied. The same symbol alarms again only after its tie was seen to come half the way
+    back; a halt, in which it is not known, is no return.
 
     Args:
         symbols: of the columns.
@@ -183,12 +200,14 @@ class BreakWatch:
         before = _correlation(self._before, options.before // 2)
         recent, rows = _correlation(self._recent, options.recent // 2), self._recent[5]
         fall = (np.arctanh(before) - np.arctanh(recent)) * np.sqrt(np.maximum(rows - 3.0, 1.0))
-        fall = np.where(np.isfinite(fall), fall, 0.0)
-        tied = before >= options.tie
-        market = max(float(np.median(fall[tied])), 0.0) if tied.any() else 0.0
-        fall = fall - market
+        known = np.isfinite(fall)
+        fall = np.where(known, fall, 0.0)
+        tied = known & (before >= options.tie)
+        market = np.full(len(fall), np.median(fall[tied]) if tied.any() else 0.0)
+        market[tied] = medians_of_others(fall[tied])
+        fall = fall - np.maximum(market, 0.0)
         alarm = tied & (fall >= options.drop) & ~self.loose
-        self.loose = (self.loose | alarm) & ~(fall < options.drop / 2)
+        self.loose = (self.loose | alarm) & ~(known & (fall < options.drop / 2))
         peers = round(float(np.mean(self._peers)))
         return tuple(
             Break(self.symbols[at], at_ns, float(before[at]), float(recent[at]), float(fall[at]), peers)

@@ -111,14 +111,20 @@ def _joined(group: Group, piece: Stretch, interval_ns: int) -> Group | None:
 
 
 def cells_of(groups: Sequence[Group], symbol: int, times: np.ndarray, interval_ns: int) -> np.ndarray:
-    """(n,) int64: where ``symbol`` lies at each of ``times`` (ns); -1 where none of its groups reaches."""
+    """(n,) int64: where ``symbol`` lies at ``times`` (ns, ascending); -1 where no group of its reaches.
+
+    The rows of two groups in which the symbol has a lane may be the same times, so a stretch is placed as a
+    whole: cut in two it would seem to have a gap.
+    """
     cells = np.full(len(times), -1, dtype=np.int64)
-    for group in groups:
-        if symbol not in group.symbols:
-            continue
-        rows, off = np.divmod(times - group.first_ns, interval_ns)
-        inside = (off == 0) & (rows >= 0) & (rows < group.rows)
-        cells[inside] = group.offset + rows[inside] * LANES + group.symbols.index(symbol)
+    own = [(group, group.symbols.index(symbol)) for group in groups if symbol in group.symbols]
+    for piece in stretches(symbol, times, interval_ns):
+        first, end = np.searchsorted(times, [piece.first_ns, piece.last_ns + 1])
+        for group, lane in own:
+            rows, off = np.divmod(times[first:end] - group.first_ns, interval_ns)
+            if not off.any() and rows[0] >= 0 and rows[-1] < group.rows:
+                cells[first:end] = group.offset + rows * LANES + lane
+                break
     return cells
 
 

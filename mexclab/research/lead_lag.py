@@ -28,6 +28,7 @@ from mexclab.research.windows import span
 OWN = 10  # so many draws as extreme are needed to trust a pair's own draws; else those of all pairs
 _BINS, _FINEST = 20_000, 1e-3  # of the pooled statistics: 0 to 20 in steps of 0.001
 FEWEST_BLOCKS = 20
+_RESIDUE = 1e-9  # of what was to be explained: less is left by rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +135,7 @@ def lead_lag(returns: Returns, options: LeadLagOptions = LeadLagOptions()) -> Le
     """
     if len(returns.symbols) < 2:
         raise ParameterError("A lead is of one symbol before another: give two or more.")
-    if len(returns) < FEWEST_BLOCKS * options.block:
-        raise NotEnoughData(
-            f"Leads need {FEWEST_BLOCKS} blocks of {options.block} returns; there are {len(returns)}."
-        )
+    _check_length(returns, options)
     scores = innovations(returns.values, options.order, options.clip)
     observed, lags, own, pooled = _tested(scores, options)
     p_values = _p_values(observed, own, pooled, options.draws)
@@ -170,7 +168,12 @@ def cross_correlation(
     Returns:
         lag (-lags..lags; above 0 the first is ahead), correlation, band: chance is within -band..band
         in 95 of 100 cases, lag by lag.
+
+    Raises:
+        ParameterError: an unknown symbol.
+        NotEnoughData: fewer than 20 blocks of returns.
     """
+    _check_length(returns, options)
     scores = innovations(returns.only((first, second)).values, options.order, options.clip)
     rows = []
     for lag in range(-options.lags, options.lags + 1):
@@ -186,14 +189,24 @@ def cross_correlation(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def _check_length(returns: Returns, options: LeadLagOptions) -> None:
+    if len(returns) < FEWEST_BLOCKS * options.block:
+        raise NotEnoughData(
+            f"Leads need {FEWEST_BLOCKS} blocks of {options.block} returns; there are {len(returns)}."
+        )
+
+
 def innovations(values: np.ndarray, order: int, clip: float) -> np.ndarray:
     """(T, N) what each column's own past does not foretell, in units of its volatility, cut at ``clip``.
 
     A return counts in units of the volatility of the returns before it; the autoregression is fitted to
     those, by least squares over the rows where the return and its ``order`` predecessors are known. NaN
-    elsewhere, and throughout for a column that is known too seldom or does not move.
+    elsewhere, and throughout for a column that is known too seldom, does not move, or that its past foretells
+    but for rounding.
     """
     found = np.full(values.shape, np.nan)
+    if len(values) <= order:
+        return found
     for column in range(values.shape[1]):
         series = np.ascontiguousarray(values[:, column], dtype=np.float64)
         past = np.lib.stride_tricks.sliding_window_view(series, order + 1)
@@ -206,6 +219,8 @@ def innovations(values: np.ndarray, order: int, clip: float) -> np.ndarray:
         wanted = np.clip(past[held, -1] * units, -clip, clip)
         design = past[held, :-1] * units[:, None]
         left = wanted - design @ np.linalg.lstsq(design, wanted, rcond=None)[0] if order else wanted
+        if left.std() <= _RESIDUE * wanted.std():
+            continue
         cut = np.clip(left / left.std(), -clip, clip)
         found[np.flatnonzero(held) + order, column] = (cut - cut.mean()) / cut.std()
     return found

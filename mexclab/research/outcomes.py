@@ -60,6 +60,26 @@ class Costs:
 DEFAULT_COSTS = Costs()
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the matches of one query come to.
+
+    Attributes:
+        horizon: bars; the one that is significant and pays with the largest standardised difference, or
+            where none does, the one with the largest.
+        base_mean: the mean of its base rate.
+        net_mean: its mean on the side that the difference points to, after costs.
+        edge: whether a difference is significant over all horizons and pays its costs.
+        verdict: one sentence that says so.
+    """
+
+    horizon: int
+    base_mean: float
+    net_mean: float
+    edge: bool
+    verdict: str
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcomes:
     """The answer. Returns are fractions: 0.01 is 1 %.
@@ -74,8 +94,7 @@ class Outcomes:
         returns: one row per match and horizon: rank, symbol, horizon, cluster, log_return,
             simple_return, net_return, best, worst, to_best, to_worst, scaled.
         p_value: of the largest difference over all horizons.
-        edge: whether a difference was found that is significant and pays its costs.
-        verdict: one sentence that says so.
+        judgement: which horizon decided, and what it comes to.
         notes: what was left out, and how the base rate was made.
     """
 
@@ -86,9 +105,18 @@ class Outcomes:
     table: pl.DataFrame
     returns: pl.DataFrame
     p_value: float
-    edge: bool
-    verdict: str
+    judgement: Judgement
     notes: tuple[str, ...]
+
+    @property
+    def edge(self) -> bool:
+        """Whether a difference was found that is significant and pays its costs."""
+        return self.judgement.edge
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says so."""
+        return self.judgement.verdict
 
     def __repr__(self) -> str:
         head = f"After windows like {self.query!r}; long, before costs; base rate below"
@@ -134,7 +162,7 @@ def outcomes(
         base = _base_row(panel, case, length, costs, options)
         rows.append(base)
         bases.append(base["n"])
-    edge, verdict = _judge(rows, drawn, joint, costs, options)
+    judgement = _judge(rows, drawn, costs, options)
     notes.append(_base_note(cases, bases, options))
     if not matches.options.point_in_time:
         notes.append("the search was not point in time: this is a description, not a forecast")
@@ -146,8 +174,7 @@ def outcomes(
         pl.DataFrame(rows, infer_schema_length=None),
         pl.concat([_returns(matches, c, m, costs) for c, m in zip(cases, measured, strict=True)]),
         joint,
-        edge,
-        verdict,
+        judgement,
         tuple(notes),
     )
 
@@ -284,26 +311,41 @@ def _missing(matches: Matches, spans: tuple[int, ...], cases: list[Case]) -> lis
     ]
 
 
-def _judge(
-    rows: list[dict[str, Any]], drawn: np.ndarray, joint: float, costs: Costs, options: OutcomeOptions
-) -> tuple[bool, str]:
-    """Whether there is an edge, and the sentence that says so."""
+def _judge(rows: list[dict[str, Any]], drawn: np.ndarray, costs: Costs, options: OutcomeOptions) -> Judgement:
+    """Whether there is an edge at some horizon, and the sentence that says so."""
     pairs = list(zip(rows[0::2], rows[1::2], strict=True))
-    at = int(np.argmin([row["p_value"] for row, _ in pairs]))
+    means = np.array([row["mean"] for row, _ in pairs])
+    usual = drawn.mean(axis=0)
+    seen, adjusted = statistics.adjusted_p_values(means, drawn)
+    nets = np.where(means > usual, means, -means) - costs.round_trip
+    told = np.array([row["n_eff"] >= FEWEST_VOTES for row, _ in pairs])
+    good = np.flatnonzero((adjusted <= options.significance) & (nets > 0.0) & told)
+    at = int(good[np.argmax(seen[good])]) if len(good) else int(np.argmax(seen))
     row, base = pairs[at]
-    usual = float(drawn[:, at].mean())
+    side = "long" if means[at] > usual[at] else "short"
+    net = float(nets[at])
+    edge, words = _words((row, base, len(pairs)), (side, net, float(adjusted[at])), costs, options)
+    return Judgement(row["horizon"], base["mean"], net, edge, words)
+
+
+def _words(
+    case: tuple[dict[str, Any], dict[str, Any], int],
+    found: tuple[str, float, float],
+    costs: Costs,
+    options: OutcomeOptions,
+) -> tuple[bool, str]:
+    """Whether it is an edge, and the sentence; ``found``: (side, mean after costs, p over all horizons)."""
+    (row, base, count), (side, net, p_value) = case, found
     facts = (
         f"{row['n']} matches ({row['n_eff']} independent) moved {row['mean']:+.2%} on average over "
         f"{row['horizon']} bars, where windows of the base rate move {base['mean']:+.2%}"
     )
-    over = f" at one of {len(pairs)} horizons" if len(pairs) > 1 else ""
-    chance = f"as large a difference{over} comes by chance in {joint:.1%} of draws"
+    over = f" at one of {count} horizons" if count > 1 else ""
+    chance = f"as large a difference{over} comes by chance in {p_value:.1%} of draws"
     if row["n_eff"] < FEWEST_VOTES:
         return False, f"no edge found: {facts}; fewer than {FEWEST_VOTES} independent matches cannot tell."
-    if joint > options.significance:
+    if p_value > options.significance:
         return False, f"no edge found: {facts}; {chance}."
-    side = "long" if row["mean"] > usual else "short"
-    net = (row["mean"] if side == "long" else -row["mean"]) - costs.round_trip
     cost = f"a round trip of {costs.round_trip:.2%}"
     if net <= 0:
         return False, f"no edge found: {facts}; {chance}, but {side} it does not pay {cost}."

@@ -105,7 +105,7 @@ def outcomes_many(
         if progress is not None:
             progress(number + 1, len(searches))
     rows = [
-        _row(number, matches, answer, costs)
+        _row(number, matches, answer)
         for number, (matches, answer) in enumerate(zip(searches, found, strict=True))
     ]
     table = _judged(rows, options.significance)
@@ -118,23 +118,18 @@ def outcomes_many(
     return ManyOutcomes(table, tuple(found), options.significance, _verdict(table, options), tuple(notes))
 
 
-def _row(number: int, matches: Matches, answer: Outcomes | None, costs: Costs) -> dict[str, Any]:
+def _row(number: int, matches: Matches, answer: Outcomes | None) -> dict[str, Any]:
     query = matches.query
     head = {"query": number, "symbol": query.symbol, "start": query.start_ns, "p_value": 1.0}
     if answer is None:
         return head | {"n": 0, "n_eff": 0, "pays": False}
-    pairs = zip(
-        answer.table.filter(sample="matches").to_dicts(),
-        answer.table.filter(sample="base rate").to_dicts(),
-        strict=True,
-    )
-    row, base = min(pairs, key=lambda pair: pair[0]["p_value"])
-    side = 1.0 if row["mean"] > base["mean"] else -1.0
-    net = side * row["mean"] - costs.round_trip
+    judged = answer.judgement
+    row = answer.table.filter(sample="matches", horizon=judged.horizon).row(0, named=True)
     told = row["n_eff"] >= FEWEST_VOTES
     facts = {name: row[name] for name in ("n", "n_eff", "horizon", "mean")}
     joint = answer.p_value if told else 1.0
-    return head | facts | {"base_mean": base["mean"], "net_mean": net, "p_value": joint, "pays": net > 0}
+    means = {"base_mean": judged.base_mean, "net_mean": judged.net_mean, "pays": judged.net_mean > 0}
+    return head | facts | means | {"p_value": joint}
 
 
 def _judged(rows: list[dict[str, Any]], level: float) -> pl.DataFrame:

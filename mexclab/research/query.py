@@ -14,7 +14,8 @@ from mexclab.errors import DataError, ParameterError
 from mexclab.research.series import check_prices, span, utc
 
 SHORTEST, LONGEST = 10, 2000  # bars in a window
-MOST = 1_000_000_000  # bars or matches that anybody may ask for: two thousand years of minutes
+MOST = 1_000_000_000  # bars or matches that anybody may ask for; see check_span for what time allows
+LONGEST_SPAN_NS = 2**62  # 146 years: added to a time of this century it still fits in 64 bits
 
 
 def check_length(length: int) -> None:
@@ -30,6 +31,16 @@ def check_count(name: str, value: object, least: int) -> None:
     if not isinstance(value, SupportsIndex) or not least <= index(value) <= MOST:
         raise ParameterError(
             f"{name} is a whole number from {least} to {MOST:,}, not {value!r}.", name=name, value=str(value)
+        )
+
+
+def check_span(name: str, bars: int, interval_ns: int) -> None:
+    """Raises ParameterError unless so many bars, of ``interval_ns`` each, are a length of time."""
+    if bars * interval_ns >= LONGEST_SPAN_NS:
+        raise ParameterError(
+            f"{name}: {bars:,} bars of {span(interval_ns)} is longer than time can be told: give fewer.",
+            name=name,
+            value=str(bars),
         )
 
 

@@ -95,19 +95,24 @@ def pick(symbols, times, rule, chosen):  # type: ignore[no-untyped-def]
         chosen: (limit,) int64, filled from the front with the indices of those taken.
     """
     apart_ns, per_symbol = rule
+    if len(symbols) == 0:
+        return 0
+    latest = np.full(symbols.max() + 1, -1)  # the last of ``chosen`` that each symbol owns
+    before = np.empty(len(chosen), dtype=np.int64)  # the one of the same symbol before it
+    owned = np.zeros(len(latest), dtype=np.int64)
     taken = 0
     for candidate in range(len(symbols)):
         if taken == len(chosen):
             break
-        owned = 0
-        free = True
-        for other in chosen[:taken]:
-            if symbols[other] == symbols[candidate]:
-                owned += 1
-                if owned >= per_symbol or abs(times[other] - times[candidate]) < apart_ns:
-                    free = False
-                    break
-        if free:
+        symbol = symbols[candidate]
+        if owned[symbol] >= per_symbol:
+            continue
+        other = latest[symbol] if apart_ns > 0 else -1
+        while other >= 0 and abs(times[chosen[other]] - times[candidate]) >= apart_ns:
+            other = before[other]
+        if other < 0:
             chosen[taken] = candidate
+            before[taken], latest[symbol] = latest[symbol], taken
+            owned[symbol] += 1
             taken += 1
     return taken

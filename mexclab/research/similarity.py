@@ -7,10 +7,12 @@ correlation r it holds that d = sqrt(2 m (1 - r)). The measure is the one of Rak
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import index
 
 import numpy as np
 import polars as pl
@@ -20,7 +22,7 @@ from mexclab.research import scan
 from mexclab.research.activity import ACTIVE, FLAT, ONE_JUMP, ActivityFloor, activity_at
 from mexclab.research.lanes import LANES
 from mexclab.research.nearest import Searched, nearest
-from mexclab.research.query import check_count
+from mexclab.research.query import check_count, check_span
 from mexclab.research.tiles import Reach, Tiles, tiles_for
 from mexclab.research.windows import Panel, Query, span, utc, windows_within, z_normalised
 
@@ -168,6 +170,8 @@ def similar_batch(
     """
     check_count("k", k, 1)
     check_count("horizon", horizon, 0)
+    check_span("horizon and embargo", index(horizon) + index(options.embargo), panel.interval_ns)
+    check_span("exclusion", index(options.exclusion or 0), panel.interval_ns)
     lengths = sorted({query.length for query in queries})
     if len(lengths) > 1:
         raise ParameterError(f"Queries that are asked together have one length, not {lengths}.")
@@ -324,8 +328,9 @@ class _Search:
             room = scan.room(length, channels)
             scan.scan(flats, (tiles.table[part], looked[part]), question, room, (bounds, tallies[part]))
 
-        edges = np.linspace(0, len(tiles.table), self.options.threads + 1).astype(int)
-        with ThreadPoolExecutor(self.options.threads) as pool:
+        threads = max(1, min(self.options.threads, len(tiles.table), 4 * (os.cpu_count() or 1)))
+        edges = np.linspace(0, len(tiles.table), threads + 1).astype(int)
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, [slice(*ends) for ends in pairwise(edges)]))
         for query, tile, lane in zip(*np.nonzero(~tiles.seen & looked.T[:, :, None]), strict=True):
             first, deep = tiles.table[tile, 2], -(-tiles.table[tile, 1] // scan.BLOCK)

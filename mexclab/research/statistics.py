@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 
 def time_clusters(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -79,14 +80,29 @@ def joint_p_values(observed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray,
     Returns:
         ((s,) p-values, joint p-value); (1 + as extreme) / (1 + draws), so never 0.
     """
-    centre = drawn.mean(axis=0)
-    spread = drawn.std(axis=0)
-    spread = np.where(spread > 0, spread, np.inf)  # controls that cannot vary cannot be exceeded
-    seen = np.abs(observed - centre) / spread
-    expected = np.abs(drawn - centre) / spread
+    seen, expected = _standardised(observed, drawn)
     each = (1 + (expected >= seen - 1e-12).sum(axis=0)) / (1 + len(drawn))
     joint = (1 + (expected.max(axis=1) >= seen.max() - 1e-12).sum()) / (1 + len(drawn))
     return each, float(joint)
+
+
+def adjusted_p_values(observed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each statistic held against the largest of each control draw (Westfall and Young's single step).
+
+    Returns:
+        ((s,) sizes of the standardised statistics, (s,) p-values, none of which asked one question too
+        many; the least is the joint one of ``joint_p_values``).
+    """
+    seen, expected = _standardised(observed, drawn)
+    largest = expected.max(axis=1)[:, None]
+    return seen, (1 + (largest >= seen - 1e-12).sum(axis=0)) / (1 + len(drawn))
+
+
+def _standardised(observed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each statistic, and each draw's, lies from the draws' mean, in their deviations."""
+    centre, spread = drawn.mean(axis=0), drawn.std(axis=0)
+    spread = np.where(spread > 0, spread, np.inf)  # controls that cannot vary cannot be exceeded
+    return np.abs(observed - centre) / spread, np.abs(drawn - centre) / spread
 
 
 def nearest_in(sorted_times: np.ndarray, wanted: np.ndarray, step: int) -> np.ndarray:
@@ -146,3 +162,37 @@ def block_bootstrap(
     taken = (firsts[:, :, None] + np.arange(size)).reshape(resamples, -1)[:, :count] % count
     means: np.ndarray = values[taken].mean(axis=1)
     return means
+
+
+def block_interval(
+    observed: float, drawn: np.ndarray, blocks: float, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of a block bootstrap, as wide as so few blocks deserve.
+
+    Resamples of few blocks vary too little. Each side is stretched by the quantile of Student's t with
+    ``blocks - 1`` degrees of freedom over that of the normal distribution, and by the bias of a variance
+    that is taken from so many values.
+
+    Args:
+        observed: the statistic of the series itself.
+        drawn: (resamples,) the same of each resample.
+        blocks: how many blocks the series is long, fractions included.
+
+    Returns:
+        (low, high); infinite for fewer than two blocks, which say nothing about spread.
+    """
+    if blocks < 2.0:
+        return float("-inf"), float("inf")
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(drawn, [tail, 1.0 - tail])
+    wider = float(stdtrit(blocks - 1.0, 1.0 - tail) / ndtri(1.0 - tail)) * np.sqrt(blocks / (blocks - 1.0))
+    return float(observed - wider * (observed - low)), float(observed + wider * (high - observed))
+
+
+def share_interval(share: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval (JASA 1927) of a share seen in so many independent trials; sound at 0 and 1, too."""
+    z = float(ndtri(0.5 + level / 2.0))
+    spread = z * z / trials
+    middle = (share + spread / 2.0) / (1.0 + spread)
+    half = z / (1.0 + spread) * np.sqrt(share * (1.0 - share) / trials + spread / (4.0 * trials))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -146,7 +146,8 @@ def walk_forward(
     notes = [
         f"{len(asked)} questions of {options.length} bars, {options.horizon} bars ahead, "
         f"{options.k} matches each; bars of {span(panel.interval_ns)}",
-        f"intervals from {options.resamples:,} bootstraps of blocks of {block} questions",
+        f"intervals from {options.resamples:,} bootstraps of blocks of {block} questions, wider where those "
+        "are few",
         f"with endlessly many such matches the CRPS skill would be {_fair_skill(table):+.2%}: part of the "
         "difference is only that matches are few",
     ]
@@ -245,14 +246,15 @@ def _skill(
     pairs = table.select(score, f"base_{score}").to_numpy()
     matches, base = pairs.mean(axis=0)
     drawn = statistics.block_bootstrap(pairs, block, rng, options.resamples)
-    low, high = np.quantile(1.0 - drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    skill = float(1.0 - matches / base)
+    low, high = statistics.block_interval(skill, 1.0 - drawn[:, 0] / drawn[:, 1], len(pairs) / block)
     return {
         "score": score,
         "matches": float(matches),
         "base": float(base),
-        "skill": float(1.0 - matches / base),
-        "low": float(low),
-        "high": float(high),
+        "skill": skill,
+        "low": low,
+        "high": high,
     }
 
 
@@ -271,9 +273,11 @@ def _verdict(skill: pl.DataFrame, questions: int) -> str:
     row = skill.filter(score="crps").row(0, named=True)
     facts = (
         f"over {questions} questions the matches' forecasts scored {abs(row['skill']):.2%} "
-        f"{'better' if row['skill'] > 0 else 'worse'} than the base rate's (CRPS; 95 % interval of the skill "
-        f"{row['low']:+.2%} to {row['high']:+.2%})"
+        f"{'better' if row['skill'] > 0 else 'worse'} than the base rate's (CRPS"
     )
+    if not np.isfinite(row["low"]):
+        return f"no skill found: {facts}); their outcomes overlap so much that nothing says how sure that is."
+    facts += f"; 95 % interval of the skill {row['low']:+.2%} to {row['high']:+.2%})"
     if row["low"] > 0:
         return f"skill found: {facts}."
     if row["high"] < 0:

@@ -14,6 +14,7 @@ and Y. Yang, "Crypto wash trading", Management Science 69, 2023 (first digits, s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,7 @@ from mexclab.errors import DataError, ParameterError
 
 BENFORD = np.log10(1 + 1 / np.arange(1, 10))
 """(9,) how often each first digit comes in amounts that spread over several orders of magnitude."""
+FEWEST_TWINS = 5  # whatever their share
 GRID = 129  # points at which distributions are compared
 SIGNS = ("moves", "spread", "digits", "memory", "twins", "trades")
 SUSPICIOUS, UNCLEAR, UNSUSPICIOUS, TOO_FEW = "suspicious", "unclear", "not suspicious", "too few bars"
@@ -50,7 +52,7 @@ class WashOptions:
         lags: how far apart, in bars.
         twin: two symbols are twins when their distributions of turnover differ by less than this anywhere
             (Kolmogorov and Smirnov's distance); independent markets have markets of their own size.
-        twins: so many twins are a sign.
+        twins: twins are a sign where they are this share of the other symbols, and five at least.
         trades: quartiles this close of turnover per trade, where trades are counted.
         fewest: active bars below which nothing is said.
         suspicious, unclear: this many signs or more make the suspicion.
@@ -62,7 +64,7 @@ class WashOptions:
     memory: float = 0.05
     lags: tuple[int, ...] = (15, 30, 60)
     twin: float = 0.08
-    twins: int = 5
+    twins: float = 0.25
     trades: float = 0.1
     fewest: int = 500
     suspicious: int = 3
@@ -72,6 +74,10 @@ class WashOptions:
         if not self.lags or min(self.lags) < 1 or not 1 <= self.unclear <= self.suspicious:
             raise ParameterError(
                 f"Lags are 1 or more, and suspicion takes as many signs as doubt or more: {self!r}."
+            )
+        if not 0 < self.twins <= 1:
+            raise ParameterError(
+                f"twins is a share of the other symbols, above 0 and up to 1, not {self.twins}."
             )
         if self.fewest < 2 * max(self.lags):
             raise ParameterError(
@@ -101,7 +107,12 @@ def wash_suspicion(frame: pl.DataFrame | pl.LazyFrame, options: WashOptions = Wa
     names = [str(key[0]) for key in parts]
     series = [_series(part) for part in parts.values()]
     twins = _twins([turnover[turnover > 0] for turnover, _, _ in series], options)
-    rows = [_row(name, facts, twin, options) for name, facts, twin in zip(names, series, twins, strict=True)]
+    others = sum(twin is not None for twin in twins) - 1
+    most = max(FEWEST_TWINS, ceil(options.twins * others))
+    rows = [
+        _row(name, facts, (twin, most), options)
+        for name, facts, twin in zip(names, series, twins, strict=True)
+    ]
     return pl.DataFrame(rows, schema=SCHEMA).sort(
         ["signs", "known", "symbol"], descending=[True, True, False]
     )
@@ -188,9 +199,10 @@ def _twins(amounts: list[np.ndarray], options: WashOptions) -> list[int | None]:
 def _row(
     name: str,
     facts: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-    twins: int | None,
+    twins: tuple[int | None, int],
     options: WashOptions,
 ) -> dict[str, object]:
+    """A symbol's row; ``twins``: how many it has, and how many are a sign."""
     turnover, moves, sizes = facts
     active = turnover > 0
     row: dict[str, object] = {"symbol": name, "bars": len(turnover), "active": int(active.sum())}
@@ -203,10 +215,10 @@ def _row(
         "spread": quartile_spread(traded),
         "digits": digit_deviation(traded),
         "memory": _memory(turnover, options.lags),
-        "twins": twins,
+        "twins": twins[0],
         "trades": quartile_spread(sizes) if sizes is not None and len(sizes) >= options.fewest else None,
     }
-    signs = _signs(measures, options)
+    signs = _signs(measures, twins[1], options)
     known = sum(measure is not None for measure in measures.values())
     suspicion = UNSUSPICIOUS
     if len(signs) >= options.unclear:
@@ -224,8 +236,8 @@ def _memory(turnover: np.ndarray, lags: tuple[int, ...]) -> float | None:
     return float(np.mean([(centred[lag:] * centred[:-lag]).mean() for lag in lags]) / centred.var())
 
 
-def _signs(measures: dict[str, float | int | None], options: WashOptions) -> dict[str, str]:
-    """The signs that are beyond their bounds, each with its words."""
+def _signs(measures: dict[str, float | int | None], twins: int, options: WashOptions) -> dict[str, str]:
+    """The signs that are beyond their bounds, each with its words; so many ``twins`` are one."""
     words = {
         "moves": "volume does not follow the price's moves (rank correlation {:z.2f})",
         "spread": "volume is about the same every bar (quartile spread {:.2f})",
@@ -240,7 +252,7 @@ def _signs(measures: dict[str, float | int | None], options: WashOptions) -> dic
         above = sign in ("digits", "twins")
         if measure is None:
             continue
-        bound = getattr(options, sign)
+        bound = twins if sign == "twins" else getattr(options, sign)
         if measure >= bound if above else measure < bound:
             found[sign] = words[sign].format(measure)
     return found

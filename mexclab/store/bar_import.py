@@ -16,7 +16,7 @@ from mexclab.store.bar_import_report import FileResult, ImportReport, Refused, R
 from mexclab.store.bar_import_times import open_time_ns, recognised_interval
 from mexclab.store.lake import Lake
 from mexclab.store.lake_checks import Check, bar_checks, faulty, holes, in_order, reasons, repeated
-from mexclab.store.lake_layout import COLUMNS, INTERVAL_MS, NUMBERS
+from mexclab.store.lake_layout import COLUMNS, INTERVAL_MS, NUMBERS, ORIGIN
 
 __all__ = ["FileResult", "ImportPlan", "ImportReport", "Refused", "RefusedRow", "SymbolGaps", "import_bars"]
 
@@ -80,11 +80,25 @@ def _import_file(path: Path, lake: Lake, plan: ImportPlan) -> FileResult:
             raise ImportRefused(f"no usable row; {refused[0].rows:,} rows: {refused[0].reason}")
         bars, repeats = _ordered(good, plan)
         result = replace(result, repeats=repeats, gaps=_gap_sums(bars, interval))
+        _forget_origin(lake)
         done = lake.write(bars.select(COLUMNS), interval, replace=plan.replace)
     except DataError as why:
         return replace(result, reason=why.message)
     status = "accepted" if done.partitions else "unchanged"
     return replace(result, status=status, added=done.added, replaced=done.replaced, unchanged=done.unchanged)
+
+
+def _forget_origin(lake: Lake) -> None:
+    """A download that brought nothing may have marked the lake as a simulator's: imported bars are not."""
+    mark = lake.root / ORIGIN
+    if not mark.exists() or any(lake.symbols(interval) for interval in INTERVAL_MS):
+        return
+    try:
+        mark.unlink(missing_ok=True)
+    except OSError as why:
+        raise DataError(
+            f"{mark} could not be removed ({why}); fix the permissions and import again", path=str(mark)
+        ) from why
 
 
 def _judged(rows: Rows, interval: str, plan: ImportPlan) -> tuple[pl.DataFrame, tuple[Refused, ...]]:

@@ -116,6 +116,24 @@ def missing_spans(
     return [Span(after + step, at) for after, at in holes.rows()]
 
 
+def overlap_ms(holes: Sequence[Span], spans: Sequence[Span], step_ms: int) -> int:
+    """How much of ``spans`` lies in ``holes``, in ms; both in order of time and without overlaps.
+
+    Args:
+        step_ms: the grid of the open times; the ends of the spans are rounded up to it.
+    """
+    total, hole = 0, 0
+    for span in spans:
+        start, end = (-(-at // step_ms) * step_ms for at in (span.start_ms, span.end_ms))
+        while hole < len(holes) and holes[hole].end_ms <= start:
+            hole += 1
+        at = hole
+        while at < len(holes) and holes[at].start_ms < end:
+            total += min(end, holes[at].end_ms) - max(start, holes[at].start_ms)
+            at += 1
+    return total
+
+
 def within(frame: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
     """The bars of ``frame`` whose open times lie in one of ``spans``."""
     if not spans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -236,7 +237,11 @@ class Lake:
             if news.is_empty():
                 return change.counts
             self._fresh.add(interval, news)
-            with lake_partition.locked_if_free(self.root, COMPACTION_LOCK) as free:
+            # The bars are kept, and an error of the merge would say that they are not; it is tried again.
+            with (
+                contextlib.suppress(DataError, OSError),
+                lake_partition.locked_if_free(self.root, COMPACTION_LOCK) as free,
+            ):
                 if free:
                     self._fresh.merge(interval)
         return change.counts.with_files(1)

@@ -23,6 +23,7 @@ from mexclab.store.lake_months import Stamp, stamp_of
 
 FILE_NAME = "facts.jsonl"
 _NS = pl.Datetime("ns", "UTC")
+_LATEST_NS = 2**63 - 1  # 2262-04-11: tables of times end there
 
 
 class FactKind(StrEnum):
@@ -63,6 +64,10 @@ class Fact:
         if type(self.at_ns) is not int or type(self.known_ns) is not int:
             raise DataError(
                 f"{self.symbol}: times of a fact are whole ns since the epoch", symbol=self.symbol
+            )
+        if max(abs(self.at_ns), abs(self.known_ns)) > _LATEST_NS:
+            raise DataError(
+                f"{self.symbol}: times of a fact lie between the years 1678 and 2262", symbol=self.symbol
             )
         if not self.symbol or not self.source.strip():
             raise DataError("a fact needs a symbol and a source: say who told it", symbol=self.symbol)

@@ -197,7 +197,7 @@ class Fresh:
         paths = self._paths(interval)
         known = {path: self._files.get(path) or _opened(path, number, level) for path, number, level in paths}
         for gone in [
-            path for path in self._files if path.parent == self._folder(interval) and path not in known
+            path for path in list(self._files) if path.parent == self._folder(interval) and path not in known
         ]:
             self._files.pop(gone, None)
             self._frames.pop(gone, None)

@@ -52,6 +52,7 @@ FRESH_SCHEMA = pa.schema([pa.field("symbol", pa.string()), *FILE_SCHEMA])
 """What a fresh file holds: bars of any symbol and month; the interval is said by its folder."""
 
 BARS, FRESH, UNFINISHED = "bars", "fresh", "unfinished"  # folders of a lake
+ORIGIN = "origin"  # the file that tells a simulator's bars from real ones
 
 _MONTH_FILE = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.parquet")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

@@ -54,7 +54,7 @@ def check(partition: Partition) -> Footer:
     """Read the footer and compare it with what a partition must hold.
 
     Raises:
-        DataError: the file is cut short, is not Parquet, has other columns or bars of another month.
+        DataError: the file is cut short, is not Parquet, has other columns, no bar or bars of another month.
     """
     try:
         meta = pq.read_metadata(partition.path)
@@ -70,7 +70,9 @@ def check(partition: Partition) -> Footer:
         )
     first, beyond = partition.span_ms
     footer = footer_of(meta, 0)
-    if footer.rows and footer.known and (footer.first_ms < first or footer.last_ms >= beyond):
+    if not footer.rows:
+        raise _unreadable(partition, "it holds no bar")
+    if footer.known and (footer.first_ms < first or footer.last_ms >= beyond):
         raise DataError(
             f"{partition.path} ({partition.symbol}) holds bars outside {partition.month}; it was "
             "renamed or copied by hand. Move it out of the lake and import it with `mexclab import`",
@@ -295,7 +297,7 @@ def _described(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema)
 
 
-def _unreadable(partition: Partition, why: BaseException) -> DataError:
+def _unreadable(partition: Partition, why: BaseException | str) -> DataError:
     return DataError(
         f"{partition.path} ({partition.symbol}, {partition.interval}) is cut short or damaged: "
         f"{str(why).splitlines()[0]}. Delete the file and import that month again",

@@ -6,6 +6,7 @@ It is made from the lake and from nothing else: deleting the folder costs time, 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from mexclab.store.panel_file_index import (
     joined,
     panel_runs,
     read_index,
+    remove_unnamed,
     runs_in,
 )
 from mexclab.store.panel_file_refresh import refreshed
@@ -148,17 +150,26 @@ class PanelFile:
             for at, name in enumerate(names)
             for piece in stretched(extents(root, self.interval, name, months, fresh), source.step_ns)
         ]
-        data = DataFiles(self.folder, source.channels)
+        remove_unnamed(self.folder, read_index(self.folder))
+        data = None
         try:
+            data = DataFiles(self.folder, source.channels)
             draft = Draft(self.folder, source, data, self._room)
             done = 0
             for lanes in draft.lay_stretches(names, arrange(pieces, source.step_ns), pieces):
                 done += lanes
                 if progress is not None:
                     progress(done, len(pieces))
-            return draft.finish(stamps)
-        finally:
+            index = draft.finish(stamps)
             data.close()
+            return index
+        except BaseException:
+            if data is not None:
+                with contextlib.suppress(OSError):  # what is buffered still need not fit on the disk
+                    data.close()
+            # the index is read anew: it may name the new files already
+            remove_unnamed(self.folder, read_index(self.folder))
+            raise
 
     def _open(self, index: Index, channels: Sequence[str]) -> Panel:
         opened = Opened(self.folder, index)

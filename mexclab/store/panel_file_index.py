@@ -107,7 +107,17 @@ def write_index(folder: Path, index: Index) -> None:
     _write_synced(temporary, msgspec.json.encode(index))
     os.replace(temporary, folder / INDEX_NAME)
     sync_folder(folder)
-    named = {INDEX_NAME, index.tail, index.runs, *(_data_name(name, index.data) for name in index.channels)}
+    remove_unnamed(folder, index)
+
+
+def remove_unnamed(folder: Path, index: Index | None) -> None:
+    """Remove what ``index`` does not name: earlier generations, and what a build that died has left.
+
+    Only the holder of the folder's lock may.
+    """
+    named = {INDEX_NAME}
+    if index is not None:
+        named |= {index.tail, index.runs, *(_data_name(name, index.data) for name in index.channels)}
     for path in folder.iterdir():
         if path.name not in named and not path.name.startswith("."):
             with contextlib.suppress(OSError):  # where an open file cannot be removed, the next one will
@@ -187,20 +197,20 @@ class Opened:
         try:
             tails = np.load(folder / index.tail, allow_pickle=False)
             self.runs = np.load(folder / index.runs, allow_pickle=False)
-        except ValueError as why:
+            self.arrays = {
+                name: _mapped(folder / _data_name(name, index.data), index.cells) for name in index.channels
+            }
+            for channel, name in enumerate(index.channels):
+                begin = 0
+                for group in index.groups:
+                    beyond = begin + group.rows - group.frozen
+                    self.rows(name, group, group.frozen)[:] = tails[channel, begin:beyond]
+                    begin = beyond
+        except (ValueError, EOFError, IndexError) as why:
             raise DataError(
                 f"{folder} is damaged ({why}); delete the folder, it is made anew from the lake",
                 path=str(folder),
             ) from why
-        self.arrays = {
-            name: _mapped(folder / _data_name(name, index.data), index.cells) for name in index.channels
-        }
-        for channel, name in enumerate(index.channels):
-            begin = 0
-            for group in index.groups:
-                beyond = begin + group.rows - group.frozen
-                self.rows(name, group, group.frozen)[:] = tails[channel, begin:beyond]
-                begin = beyond
 
     def rows(self, channel: str, group: GroupRecord, begin: int, end: int | None = None) -> np.ndarray:
         """(rows, LANES) view of a group's rows ``begin`` to ``end`` (None: the last one in use)."""

@@ -60,6 +60,8 @@ def stamps_of(root: Path, interval: str, before: Stamps | None = None) -> Stamps
         DataError: a file in the lake is not the lake's.
     """
     taken_ns = time.time_ns()
+    # before the months: bars that a compaction moves in between are then seen here, or there
+    fresh = {file.path.name: file.footer.first_ms for file in Fresh(root).files(interval)}
     known = before.folders if before is not None else {}
     settled_ns = before.taken_ns - _SETTLED_NS if before is not None else 0
     folders = {}
@@ -70,7 +72,6 @@ def stamps_of(root: Path, interval: str, before: Stamps | None = None) -> Stamps
             kept = FolderStamp(changed_ns, _months_in(folder / name, interval))
         if kept.months:
             folders[symbol] = kept
-    fresh = {file.path.name: file.footer.first_ms for file in Fresh(root).files(interval)}
     return Stamps(taken_ns, folders, fresh)
 
 

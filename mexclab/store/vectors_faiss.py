@@ -64,8 +64,11 @@ class FaissVectors:
         if not len(ids):
             return
         self._index.add_with_ids(vectors, ids)
-        self._unsaved.append((ids, vectors))
         self._beside += len(ids)
+        if self._is_rewritten():
+            self._unsaved = []
+        else:
+            self._unsaved.append((ids, vectors))
 
     def nearest(self, vector: np.ndarray, effort: Effort, below: int | None = None) -> np.ndarray:
         """See `VectorIndex.nearest`."""
@@ -84,7 +87,7 @@ class FaissVectors:
         """See `VectorIndex.save`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            if self._base is None or self._beside > MERGE_AT * len(self):
+            if self._is_rewritten():
                 name = f"base.{uuid4().hex[:12]}.faiss"
                 faiss.write_index(self._index, str(self._folder / name))
                 _sync(self._folder / name)
@@ -115,6 +118,10 @@ class FaissVectors:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _is_rewritten(self) -> bool:
+        """Whether the next `save` writes everything; more vectors never change that back."""
+        return self._base is None or self._beside > MERGE_AT * len(self)
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self._base, self._deltas = str(state["base"]), [str(name) for name in state["added"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from mexclab.store.vectors_windows import WindowVectors
 CLOSELY, CLOSELY_A_MATCH = 200, 40  # windows that are compared exactly at first
 GROWTH = 4  # how much harder to look when exclusion zones used the candidates up
 EVERYTHING = Effort(2**20, 2**40)
+MOST_CANDIDATES = 200_000  # beyond it the exact search is quicker, and takes less memory
 
 Progress = Callable[[int, int], None]
 """Is told how many queries are done, and of how many."""
@@ -40,7 +41,8 @@ def search(
 ) -> list[Matches]:
     """What `similarity.similar` answers, for many queries, but for what the index misses.
 
-    Every distance is exact, and all rules hold: exclusion zone, cap per symbol, point in time.
+    Every distance is exact, and all rules hold: exclusion zone, cap per symbol, point in time. A query
+    whose rules leave too few of MOST_CANDIDATES is answered by the exact search itself, and noted so.
 
     Args:
         vectors: an index of windows as long as the queries.
@@ -81,7 +83,17 @@ class Asked:
             if len(found) == self.k or look == EVERYTHING:
                 return self._matches(query, found, distances, len(positions))
             grown = Effort(look.probes * GROWTH, look.pool * GROWTH)
+            if min(grown.pool, len(self.vectors)) > MOST_CANDIDATES:
+                return self._exactly(query) or self._matches(query, found, distances, len(positions))
             look = grown if grown.pool < len(self.vectors) else EVERYTHING
+
+    def _exactly(self, query: Query) -> Matches | None:
+        """What the exact search finds; None where there is no window that it may see."""
+        try:
+            found = similar(self.windows.panel, query, self.k, horizon=self.horizon, options=self.options)
+        except NotEnoughData:
+            return None
+        return replace(found, notes=("exact: the rules left too few candidates", *found.notes))
 
     def _check(self, query: Query) -> None:
         spec = self.vectors.spec

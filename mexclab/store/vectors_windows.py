@@ -131,21 +131,23 @@ class WindowVectors:
         Raises:
             DataError: there is nothing, or it is damaged.
         """
+        failed = _unusable(folder, "holds no vectors")
         for _ in range(5):  # a writer may replace the files between two looks
+            catalogue = _catalogue_in(folder)
             try:
-                catalogue = msgspec.json.decode((folder / CATALOGUE).read_bytes(), type=Catalogue)
                 with np.load(folder / catalogue.arrays, allow_pickle=False) as file:
                     arrays = dict(file)
-                break
             except FileNotFoundError:
                 continue
-            except (msgspec.DecodeError, ValueError, OSError) as why:
+            except (ValueError, OSError) as why:
                 raise _unusable(folder, "is damaged") from why
-        else:
-            raise _unusable(folder, "holds no vectors")
-        if catalogue.format != FORMAT:
-            raise _unusable(folder, "is of another version")
-        return cls(folder, open_index(catalogue.dimensions, catalogue.state), catalogue, arrays)
+            try:
+                return cls(folder, open_index(catalogue.dimensions, catalogue.state), catalogue, arrays)
+            except DataError as why:
+                if _catalogue_in(folder) == catalogue:
+                    raise
+                failed = why
+        raise failed
 
     def __len__(self) -> int:
         return len(self._index)
@@ -163,15 +165,33 @@ class WindowVectors:
         """Take in the windows of ``panel`` that are not in yet; how many vectors that were.
 
         Raises:
-            DataError: it cannot be written; what was there still is.
+            DataError: it cannot be written, or another process changed the vectors since they were
+                opened; what was there still is.
         """
         with locked(self._folder, wait_s=60.0):
+            now = _catalogue_in(self._folder)
+            if not self._is_of(now):
+                raise DataError(
+                    f"{self._folder} was changed by another process meanwhile; run the same command again",
+                    path=str(self._folder),
+                )
+            self._catalogue = now  # with what was measured meanwhile
             return self._take_in(WindowMap.of(panel, self.spec), progress)
 
     def remember(self, recall: Recall) -> None:
-        """Keep what was measured; searches say so, and look as hard as it did."""
+        """Keep what was measured; searches say so, and look as hard as it did.
+
+        Where another process has changed the vectors since, it is not theirs and stays in memory.
+
+        Raises:
+            DataError: it cannot be written, or the vectors are gone.
+        """
         with locked(self._folder, wait_s=60.0):
-            self._keep(msgspec.structs.replace(self._catalogue, recall=recall))
+            now = _catalogue_in(self._folder)
+            if self._is_of(now):
+                self._keep(msgspec.structs.replace(now, recall=recall))
+            else:
+                self._catalogue = msgspec.structs.replace(self._catalogue, recall=recall)
 
     def missing(self, panel: Panel) -> int:
         """How many windows of ``panel`` (each bar's, not each stride's) are not in."""
@@ -190,6 +210,11 @@ class WindowVectors:
     def close(self) -> None:
         """Let go of the index."""
         self._index.close()
+
+    def _is_of(self, catalogue: Catalogue) -> bool:
+        """Whether ``catalogue`` names the very vectors that are open here."""
+        ours = self._catalogue
+        return (catalogue.spec, catalogue.arrays, catalogue.state) == (ours.spec, ours.arrays, ours.state)
 
     def _take_in(self, windows: WindowMap, progress: Progress | None) -> int:
         panel = windows.panel
@@ -256,6 +281,19 @@ class WindowVectors:
             if path != arrays:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _catalogue_in(folder: Path) -> Catalogue:
+    """The catalogue as it is now."""
+    try:
+        catalogue = msgspec.json.decode((folder / CATALOGUE).read_bytes(), type=Catalogue)
+    except FileNotFoundError:
+        raise _unusable(folder, "holds no vectors") from None
+    except (msgspec.DecodeError, ValueError, OSError) as why:
+        raise _unusable(folder, "is damaged") from why
+    if catalogue.format != FORMAT:
+        raise _unusable(folder, "is of another version")
+    return catalogue
 
 
 def _joined(ranges: np.ndarray) -> np.ndarray:

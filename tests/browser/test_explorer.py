@@ -161,6 +161,50 @@ def test_the_keyboard_draws_moves_and_clears(visit: Visit) -> None:
     assert "end=" not in visit.page.url
 
 
+def test_a_window_too_short_leaves_no_answer_and_a_cleared_one_does_not_come_back(visit: Visit) -> None:
+    drag(visit)
+    drawn(visit)
+    drag_to = visit.page.locator(".mx-look .mx-stage").bounding_box()
+    assert drag_to is not None
+    (x, y), mouse = (drag_to["x"] + 200, drag_to["y"] + drag_to["height"] / 2), visit.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 8, y)
+    mouse.up()
+    visit.until("desk.dataset.phase === 'refused'", 10)
+    assert "too few" in visit.page.inner_text(".mx-verdict-words")
+    assert visit.page.locator(".mx-found li").count() == 0
+    assert visit.page.is_visible(".mx-fan .mx-over")
+    assert "end=" not in visit.page.url
+    cleared(visit)
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 150, y)
+    visit.page.keyboard.press("Escape")
+    mouse.move(x + 152, y)
+    mouse.up()
+    visit.page.wait_for_timeout(300)
+    assert visit.page.get_attribute(".mx-desk", "data-phase") == "none"
+    assert not visit.page.is_visible(".mx-look .mx-window")
+
+
+def test_an_address_draws_the_very_window_it_names_or_says_that_it_cannot(
+    browser: Browser, dashboard: str
+) -> None:
+    address = f"{dashboard}explorer?symbol=SIM02USDT&end=2026-06-03T20:00Z&length="
+    context = browser.new_context()
+    named, wrong = Visit(context.new_page()), Visit(context.new_page())
+    named.open(f"{address}2000")
+    window = drawn(named)
+    assert (window["end_ns"], window["length"]) == (from_utc(datetime(2026, 6, 3, 20, tzinfo=UTC)), 2000)
+    assert "2000 bars" in named.page.inner_text(".mx-tile.mx-asked")
+    wrong.open(f"{address}60.5")
+    wrong.until("desk.querySelector('.mx-toast')?.textContent.includes('not among these bars')", 60)
+    assert wrong.page.get_attribute(".mx-desk", "data-phase") == "none"
+    assert named.complaints + wrong.complaints == []
+    context.close()
+
+
 def test_a_symbol_is_found_by_a_part_of_its_name(visit: Visit) -> None:
     visit.page.keyboard.press("/")
     visit.page.keyboard.type("m05")

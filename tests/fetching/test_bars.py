@@ -17,7 +17,7 @@ from mexclab.errors import DataError, ParameterError, VenueError
 from mexclab.fetching import sink
 from mexclab.fetching.bars import Errand, bring, fetch
 from mexclab.fetching.report import FetchWishes, moment_ns
-from mexclab.store.bar_rows import Span, frame_of, missing_spans
+from mexclab.store.bar_rows import Span, frame_of, missing_spans, overlap_ms
 from mexclab.store.lake import Lake
 from mexclab.venues.raw_bars import RawBar
 from tests.fetching.scene import (
@@ -222,6 +222,20 @@ def test_missing_spans_are_those_that_a_slow_look_finds(tmp_path: Path, seed: in
         minutes = [n for s in found for n in range(s.start_ms, s.end_ms, MINUTE_MS)]
         assert minutes == [START + n * MINUTE_MS for n in range(low, high) if n not in held]
     assert missing_spans(lake, "BUSDT", "1m", Span(START, START + 1)) == [Span(START, START + MINUTE_MS)]
+
+
+def test_the_overlap_of_holes_and_spans_is_what_counting_minutes_finds(seed: int) -> None:
+    import random
+
+    rng = random.Random(seed)
+    for _ in range(100):
+        holes, spans = (
+            [Span(low, high) for low, high in zip(cuts[::2], cuts[1::2], strict=True)]
+            for cuts in (sorted(rng.sample(range(40), 2 * rng.randrange(6))) for _ in range(2))
+        )
+        inside = [{at for one in some for at in range(one.start_ms, one.end_ms)} for some in (holes, spans)]
+        assert overlap_ms(holes, spans, 1) == len(inside[0] & inside[1])
+    assert overlap_ms([Span(0, 60)], [Span(11, 35)], 10) == 20
 
 
 def test_a_moment_is_iso_text_or_how_long_ago() -> None:

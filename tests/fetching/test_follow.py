@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from mexclab.domain.clock import MILLISECOND, MINUTE, SECOND
-from mexclab.errors import VenueUnavailable
+from mexclab.errors import DataError, VenueUnavailable
 from mexclab.fetching.bars import fetch
 from mexclab.fetching.follow import Follower, FollowTerms, Round, starts_of
 from mexclab.store.bar_rows import frame_of
-from mexclab.store.lake import Lake
+from mexclab.store.lake import Compacted, Lake
 from mexclab.venues.fetch import Pair
 from mexclab.venues.mexc.klines import KlineStream, KlineTerms
 from mexclab.venues.raw_bars import RawBar
@@ -34,7 +34,7 @@ def follower_of(here: Here, lake: Lake, *names: str) -> Follower:
         await asyncio.sleep(0)
 
     pairs = [here.source.pair(name) for name in names]
-    starts = starts_of(lake, pairs, TERMS, here.source.closed_ms(MINUTE_MS))
+    starts = starts_of(lake, pairs, TERMS, here.source.closed_ms(MINUTE_MS), here.past_ms(0))
     return Follower(here.source, lake, starts, TERMS, sleep_until)
 
 
@@ -75,7 +75,8 @@ async def hear(shelf: Shelf, terms: FollowTerms, lake: Lake, heard: list[RawBar]
         shelf.now_ms = max(shelf.now_ms, -(-at_ns // MILLISECOND))
         await asyncio.sleep(0)
 
-    starts = starts_of(lake, [shelf.one], terms, shelf.closed_ms(MINUTE_MS))
+    closed_ms = shelf.closed_ms(MINUTE_MS)
+    starts = starts_of(lake, [shelf.one], terms, closed_ms, closed_ms)
     follower = Follower(shelf, lake, starts, terms, sleep_until)
     for bar in heard:
         follower.hear(BTC, bar)
@@ -195,6 +196,45 @@ async def test_live_bars_are_folded_and_the_clock_is_looked_at_now_and_then(tmp_
     assert shelf.clocks >= 3
     assert not list((tmp_path / "fresh").rglob("*.parquet"))
     assert list((tmp_path / "bars").rglob("*.parquet"))
+
+
+async def test_a_download_that_took_longer_than_is_looked_back_leaves_no_hole(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    bars = [plain_bar(START + n * MINUTE_MS) for n in range(-5, 100)]
+    lake.write(frame_of("BTCUSDT", bars[:5], "1m").frame)  # the download ended at START, and took 100 minutes
+    shelf = Shelf(bars, now_ms=START + 100 * MINUTE_MS)
+    starts = starts_of(lake, [shelf.one], TERMS, shelf.closed_ms(MINUTE_MS), START)
+    follower = Follower(shelf, lake, starts, TERMS, lambda at_ns: asyncio.sleep(0))
+    assert (await follower.round()).added == 100
+    assert lake.gaps().is_empty()
+
+
+async def test_a_bar_that_the_history_had_left_out_is_added_when_it_comes(tmp_path: Path) -> None:
+    lake, shelf = Lake(tmp_path), Shelf([], now_ms=START)
+    follower = await hear(shelf, FollowTerms(recheck=3), lake)
+    bars = [plain_bar(START + n * MINUTE_MS) for n in range(4)]
+    shelf.bars, shelf.now_ms = [bars[0], bars[2]], START + 3 * MINUTE_MS
+    assert (await follower.round()).added == 2
+    shelf.bars, shelf.now_ms = bars, START + 4 * MINUTE_MS
+    done = await follower.round()
+    assert (done.added, done.corrected, done.late) == (2, 0, 0)
+    assert lake.gaps().is_empty()
+
+
+class Unfoldable(Lake):
+    """A lake with a damaged month."""
+
+    def compact(self, *args: object) -> Compacted:
+        raise DataError("a month is damaged")
+
+
+async def test_a_folding_that_fails_is_told_and_recording_goes_on(tmp_path: Path) -> None:
+    lake, shelf, told = Unfoldable(tmp_path), Shelf([], now_ms=START), []
+    follower = await hear(shelf, FollowTerms(compact_s=0.0), lake)
+    shelf.bars = [plain_bar(START + n * MINUTE_MS) for n in range(3)]
+    await follower.run(told.append, (START + 3 * MINUTE_MS + 1_000) * MILLISECOND)
+    assert lake.bars("BTCUSDT").height == 3
+    assert [done.trouble for done in told].count("a month is damaged") == 1  # the next try is minutes away
 
 
 async def test_rounds_come_at_the_close_and_sooner_while_something_is_late(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def test_options_and_symbols_that_are_none_are_refused(lab: Lab) -> None:
         lab.correlation(["SIM01USDT"])
 
 
+def test_horizons_of_one_symbol_are_refused_in_a_sentence(lab: Lab) -> None:
+    with pytest.raises(NotEnoughData, match="no pair of symbols is known"):
+        lab.correlation.horizons(["SIM01USDT"], lengths=(5, 15))
+
+
 def test_more_bars_than_memory_holds_are_refused_with_what_to_do(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

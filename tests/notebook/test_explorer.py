@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -229,6 +231,22 @@ def test_a_window_beside_a_gap_is_refused_when_it_straddles_it(lab: Lab, every_b
         answers.query_of(lab.lake, replace(ASKED, start_ns=START_NS + (BARS - HELD_BACK - 20) * MINUTE))
 
 
+def test_a_page_around_a_long_window_holds_all_of_it(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.write(sample_bars().filter(pl.col("symbol") == "SIM01USDT"))
+    start_ms, length = START_NS // MILLISECOND + 3000 * 60_000, 2000
+    close_ms = start_ms + length * 60_000
+    page = answers.page_of_bars(lake, "SIM01USDT", "1m", around_ms=close_ms, around_length=length)
+    assert len(page) == answers.BARS_A_PAGE
+    assert page[0, 0] == start_ms - 500 * 60_000 + 60_000
+    assert page[-1, 0] == close_ms + 500 * 60_000
+    for wrong in ({"around_length": 9}, {"around_length": 2001}):
+        with pytest.raises(ParameterError):
+            answers.page_of_bars(lake, "SIM01USDT", "1m", around_ms=close_ms, **wrong)
+    with pytest.raises(ParameterError, match="7m"):
+        answers.page_of_bars(lake, "SIM01USDT", "7m", around_ms=close_ms, around_length=length)
+
+
 def test_older_pages_join_without_a_hole(lab: Lab) -> None:
     whole = answers.as_numbers(lab.lake.bars("SIM04USDT"))
     middle = int(whole[1000, 0])
@@ -261,6 +279,68 @@ def test_a_shape_ends_where_the_bars_end(lab: Lab) -> None:
     _, shapes = answers.matches_message(panel, cut, ASKED)
     assert np.isfinite(shapes[1:, : ASKED.length + 5]).all()
     assert np.isnan(shapes[1:, ASKED.length + 5 :]).all()
+
+
+def damaged(file: Path) -> None:
+    """The footer stays whole, the pages do not: only a read of the bars shows it."""
+    held = file.read_bytes()
+    middle = len(held) // 2
+    spoiled = file.with_suffix(".spoiled")
+    spoiled.write_bytes(held[:4] + bytes(middle - 4) + held[middle:])
+    os.replace(spoiled, file)
+
+
+def test_a_damaged_month_is_named_once_and_not_every_second(lab: Lab) -> None:
+    with opened(lab, symbol="SIM01USDT") as (_, view):
+        file = next(path for path in lab.lake.root.rglob("*.parquet") if "SIM01USDT" in str(path))
+        damaged(file)
+        told = view.wait("refused")
+        assert (told["id"], file.name in told["text"]) == (0, True)
+        view.wait("alive", len(view.all("alive")) + 4)
+        assert len(view.all("refused")) == 1
+        assert "fault" not in view.kinds()
+
+
+def test_a_symbol_that_was_removed_is_told_once(lab: Lab) -> None:
+    with opened(lab, symbol="SIM01USDT") as (_, view):
+        file = next(path for path in lab.lake.root.rglob("*.parquet") if "SIM01USDT" in str(path))
+        shutil.rmtree(file.parent)
+        assert "SIM01USDT" in view.wait("refused")["text"]
+        view.wait("alive", len(view.all("alive")) + 4)
+        assert len(view.all("refused")) == 1
+        assert "fault" not in view.kinds()
+
+
+def test_what_is_reread_brings_new_symbols_and_keeps_the_window_in_sight(lab: Lab) -> None:
+    with opened(lab, symbol="SIM03USDT") as (session, view):
+        late = lab.lake.bars("SIM03USDT").with_columns(symbol=pl.lit("SIM09USDT"))
+        lab.lake.write(late)
+        close_ms = START_NS // MILLISECOND + 2000 * 60_000
+        session.take({"kind": "reread", "around_ms": close_ms, "around_length": 60})
+        assert view.wait("hello", 2)["symbols"] == [*SYMBOLS, "SIM09USDT"]
+        view.wait("history", 2)
+        told = view.all("bars")[-1]
+        assert (told["symbol"], told["interval"], told["place"]) == ("SIM03USDT", "1m", "new")
+        bars = np.frombuffer(view.buffer("bars")).reshape(-1, 6)
+        assert bars[0, 0] == close_ms - (30 + 1500 - 1) * 60_000
+
+
+class Failing(Lab):
+    """A lab whose history cannot be read, for a reason that nobody foresaw."""
+
+    def panel(self, *_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a fault")
+
+
+def test_a_question_that_the_kernel_fails_at_is_refused_so_that_the_next_one_can_go_out(lab: Lab) -> None:
+    view = View()
+    session = Session(Failing(lab.settings), view.take, pace=QUICK)
+    session.take(as_asked(ASKED, final=False))
+    told = view.wait("refused")
+    assert told["id"] == ASKED.number
+    assert "ZeroDivisionError" in told["text"]
+    assert "a fault" in view.wait("fault")["text"]
+    session.close()
 
 
 def test_a_kernel_ends_when_its_page_has_gone(lab: Lab) -> None:

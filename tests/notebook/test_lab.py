@@ -133,6 +133,22 @@ def test_the_most_active_symbol_has_the_highest_turnover_of_the_last_day(lab: La
     assert lab.most_active() == max(turnover, key=lambda symbol: turnover[symbol])
 
 
+def test_the_most_active_symbol_is_found_without_opening_older_months(tmp_path: Path) -> None:
+    day = sample_bars().filter(pl.col("symbol").is_in(WALKERS[:3]))
+    lake = Lake(tmp_path / "lake")
+    lake.write(pl.concat([day, day.with_columns(pl.col("ts").dt.offset_by("-60d"))]))
+    lab = Lab(Settings(data=tmp_path))
+    found = lab.most_active()
+    oldest = [path for path in (tmp_path / "lake").rglob("*.parquet") if "2026-04" in str(path)]
+    assert len(oldest) == 3
+    for path in oldest:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:4] + b"\xff" * 2000 + whole[2004:])
+    assert Lab(Settings(data=tmp_path)).most_active() == found
+    with pytest.raises(pl.exceptions.ComputeError):
+        Lab(Settings(data=tmp_path)).most_active(hours=24 * 90)
+
+
 def test_a_search_ends_before_the_window_and_so_do_the_outcomes(lab: Lab) -> None:
     matches = lab.similar("SIM01USDT", "2026-06-04 12:00", length=60, k=5, horizon=120, per_symbol=2)
     begun = MOMENT.replace(day=4, hour=11, minute=0)

@@ -129,6 +129,25 @@ def test_a_number_of_matches_or_a_horizon_that_cannot_be_is_refused(
         similar(panel, panel.window("AUSDT", length=30), k, horizon=horizon)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("horizon", "rules"),
+    [(10**9, {}), (0, {"embargo": 10**9}), (40_000_000, {"embargo": 40_000_000}), (0, {"exclusion": 10**9})],
+    ids=str,
+)
+def test_more_bars_than_time_has_room_for_are_refused(
+    panel: Panel, horizon: int, rules: dict[str, int]
+) -> None:
+    query, options = panel.window("AUSDT", length=30), SimilarityOptions(**rules)
+    with pytest.raises(ParameterError, match="longer than time can be told: give fewer"):
+        similar(panel, query, horizon=horizon, options=options)
+
+
+def test_more_threads_than_there_is_work_for_give_the_same_answer(panel: Panel) -> None:
+    query = panel.window("AUSDT", length=30)
+    many = similar(panel, query, options=SimilarityOptions(threads=10**9))
+    assert many.table.equals(similar(panel, query).table)
+
+
 @pytest.mark.parametrize("interval_ns", [0, -MINUTE])
 def test_a_query_whose_bars_have_no_length_is_refused(interval_ns: int) -> None:
     with pytest.raises(ParameterError, match="A bar has a positive length"):

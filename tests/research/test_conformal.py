@@ -153,3 +153,22 @@ def test_the_pinball_loss_is_that_of_its_definition_and_least_at_the_true_quanti
     draws = rng.standard_normal(20_000)
     at = [pinball(np.full((20_000, 1), q), np.array([0.8]), draws).mean() for q in (0.6, 0.8416, 1.1)]
     assert at[1] < min(at[0], at[2])
+
+
+def test_intervals_that_all_held_are_not_said_to_fail() -> None:
+    made = np.arange(60) * HOUR
+    calm = Forecasts(np.full(60, -9.0), np.full(60, 9.0), np.zeros(60), np.ones(60), made, made + HOUR)
+    found = conformal(calm, ConformalOptions(level=0.9, fewest=38, rate=0.0))
+    assert found.coverage == 1.0
+    assert 0.8 < found.low_coverage < 0.9
+    assert found.verdict.startswith("intervals hold what they say")
+
+
+def test_forecasts_that_are_no_numbers_or_known_at_once_are_refused() -> None:
+    fine = forecasts(1, 30)
+    holed = fine.actual.copy()
+    holed[4] = np.nan
+    with pytest.raises(ParameterError, match="leave out what is not known"):
+        replace(fine, actual=holed)
+    with pytest.raises(ParameterError, match="each before its outcome"):
+        replace(fine, known_ns=fine.made_ns)

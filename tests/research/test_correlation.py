@@ -221,6 +221,38 @@ def test_noise_has_no_movement_above_its_edge_and_a_market_has_one() -> None:
     assert market.first_share == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize("rolled", [False, True])
+def test_noise_full_of_gaps_has_no_movement_above_its_edge(rolled: bool) -> None:
+    rng = np.random.default_rng(11)
+    values = rng.normal(0, 1e-3, (1000, 60))
+    values[rng.random(values.shape) < 0.7] = np.nan
+    returns = returns_of(np.column_stack([values, np.full((1000, 20), np.nan)]))  # the last 20 never traded
+    found = next(rolling(returns, 1000, least=20)) if rolled else correlate(returns, least=20)
+    shared = np.isfinite(values).astype(float).T @ np.isfinite(values)
+    assert found.common == pytest.approx(shared[np.triu_indices(60, k=1)].mean())
+    quiet = factors(found)
+    assert quiet.eigenvalues[0] > 2.2  # beyond the 1.55 that all 1,000 rows would allow
+    assert quiet.above == 0
+
+
+def test_a_shrunk_matrix_is_held_against_a_shrunk_edge() -> None:
+    values = np.random.default_rng(12).normal(0, 1, (300, 60))
+    values[:, :6] += 0.45 * np.random.default_rng(13).normal(0, 1, (300, 1))
+    drawn = shrunk(returns_of(values))
+    assert 0.2 < drawn.shrinkage < 0.99
+    plain, small = factors(correlate(returns_of(values))), factors(drawn)
+    assert small.above == plain.above == 1
+    assert small.edge - 1 == pytest.approx((1 - drawn.shrinkage) * (plain.edge - 1))
+
+
+def test_the_last_none_of_returns_are_none_and_fewer_are_refused() -> None:
+    returns = returns_of(np.arange(10.0).reshape(5, 2))
+    assert [len(returns.tail(count)) for count in (0, 2, 5, 9)] == [0, 2, 5, 5]
+    np.testing.assert_array_equal(returns.tail(2).values, returns.values[3:])
+    with pytest.raises(ParameterError, match="0 or more, not -1"):
+        returns.tail(-1)
+
+
 def test_more_returns_than_memory_holds_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mexclab.research.correlation.MOST", 100)
     times = MINUTE_NS * np.arange(60)

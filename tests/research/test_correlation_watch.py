@@ -8,7 +8,7 @@ import pytest
 from mexclab.errors import ParameterError
 from mexclab.research.correlation import Returns
 from mexclab.research.correlation_breaks import breaks
-from mexclab.research.correlation_watch import BreakOptions, BreakWatch
+from mexclab.research.correlation_watch import BreakOptions, BreakWatch, medians_of_others
 
 MINUTE_NS = 60_000_000_000
 OPTIONS = BreakOptions(recent=60, before=400)
@@ -75,6 +75,33 @@ def test_missing_bars_and_an_outage_of_everything_raise_nothing_and_break_nothin
     values[2000:2400, 4] = 1.3e-3 * np.random.default_rng(9).standard_t(4, 400)
     found = breaks(returns_of(values), OPTIONS)
     assert found["symbol"].to_list() == ["S4"]
+
+
+def test_a_halt_after_a_break_is_no_return_and_raises_no_second_alarm() -> None:
+    values = market(1)
+    values[2000:2400, 4] = 1.3e-3 * np.random.default_rng(9).standard_t(4, 400)
+    alone = breaks(returns_of(values), OPTIONS)
+    at = int(alone["ts"][0].timestamp() / 60)
+    values[at + 2 : at + 42, 4] = np.nan
+    assert breaks(returns_of(values), OPTIONS).equals(alone)
+
+
+def test_the_only_symbol_that_is_tied_can_come_loose_and_does_so_once() -> None:
+    rng = np.random.default_rng(6)
+    factor = rng.standard_normal(1200)
+    values = 1e-3 * (factor[:, None] + 2.0 * rng.standard_normal((1200, len(NAMES))))
+    values[:, 4] = 1e-3 * factor
+    values[800:, 4] = 1e-3 * rng.standard_normal(400)
+    found = breaks(returns_of(values), BreakOptions(recent=60, before=400, tie=0.7))
+    assert found["symbol"].to_list() == ["S4"]
+
+
+def test_a_fall_is_held_against_the_median_of_the_other_falls() -> None:
+    rng = np.random.default_rng(7)
+    for count in range(9):
+        falls = rng.integers(-3, 9, count).astype(float)
+        expected = [float(np.median(np.delete(falls, at))) if count > 1 else 0.0 for at in range(count)]
+        np.testing.assert_array_equal(medians_of_others(falls), expected)
 
 
 def test_too_few_symbols_other_rows_and_windows_upside_down_are_refused() -> None:

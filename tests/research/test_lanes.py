@@ -64,6 +64,53 @@ def test_a_symbol_with_a_very_long_hole_is_not_laid_out_through_it() -> None:
     np.testing.assert_allclose(np.exp(panel.log_at(np.arange(200))), close, rtol=1e-14)
 
 
+def _runs(times: np.ndarray) -> list[list[int]]:
+    """[first, how many] of every run of whole minutes without a gap, the naive way."""
+    found: list[list[int]] = []
+    for time in times.tolist():
+        if found and time == found[-1][0] + found[-1][1]:
+            found[-1][1] += 1
+        else:
+            found.append([time, 1])
+    return found
+
+
+def _segments_are_the_runs(minutes: dict[str, np.ndarray]) -> None:
+    series = {name: (times * MINUTE, 1.0 + times % 97) for name, times in minutes.items()}
+    panel = Panel.from_arrays(series, MINUTE)
+    lengths = np.diff(panel.segment_start)
+    for i, name in enumerate(panel.symbols):
+        own = panel.segment_symbol == i
+        pairs = zip((panel.segment_time[own] // MINUTE).tolist(), lengths[own].tolist(), strict=True)
+        assert [list(pair) for pair in pairs] == _runs(minutes[name]), name
+    logs = np.concatenate([np.log(close) for _, (_, close) in sorted(series.items())])
+    assert panel.log_at(np.arange(len(panel))).tolist() == logs.tolist()
+
+
+def test_a_symbol_with_lanes_in_two_overlapping_groups_keeps_its_windows_whole() -> None:
+    minutes = {f"S{i:02}": np.arange(1000) for i in range(16)}
+    minutes["S00"] = np.concatenate([np.arange(1000), np.arange(20_000, 21_000)])
+    minutes["S16"] = np.arange(100, 30_000)
+    _segments_are_the_runs(minutes)
+
+
+def test_random_symbols_with_very_long_holes_have_the_segments_that_their_bars_have(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(8):
+        minutes = {}
+        for i in range(40):
+            first = int(rng.integers(0, 400))
+            pieces = []
+            for _ in range(rng.integers(1, 5)):
+                bars = int(rng.integers(1, 1500)) * int(rng.choice([1, 1, 15]))
+                kept = rng.random(bars) > rng.choice([0.0, 0.003])
+                kept[-1] = True
+                pieces.append(first + np.flatnonzero(kept))
+                first += bars + int(rng.choice([1, lanes.LONGEST_HOLE, rng.integers(9_000, 14_000)]))
+            minutes[f"S{i:02}"] = np.concatenate(pieces)
+        _segments_are_the_runs(minutes)
+
+
 def test_a_memory_map_with_spare_rows_gives_the_panel_that_the_arrays_give(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     series = {}

@@ -100,6 +100,21 @@ def test_symbols_that_do_not_move_or_are_hardly_known_take_no_part() -> None:
     assert found.height == 2
 
 
+def test_what_its_own_past_explains_fully_takes_no_part() -> None:
+    values = market(6, symbols=4)
+    values[:, 1] = 1e-3 * np.sin(0.7 * np.arange(len(values)))
+    values[:, 2] = 1e-3 * (-1.0) ** np.arange(len(values))
+    found = lead_lag(returns_of(values), QUICK).table
+    assert set(found["leader"]) == {"S0", "S3"}
+
+
+def test_a_profile_of_too_few_returns_is_refused_and_a_past_longer_than_all_foretells_nothing() -> None:
+    with pytest.raises(NotEnoughData, match="20 blocks of 60 returns; there are 4"):
+        cross_correlation(returns_of(market(1)[:4]), "S0", "S1")
+    short = LeadLagOptions(lags=1, block=2, order=60, draws=99)
+    assert lead_lag(returns_of(market(1)[:50]), short).table.height == 0
+
+
 def test_too_little_history_one_symbol_and_blocks_too_short_are_refused() -> None:
     with pytest.raises(NotEnoughData, match="20 blocks of 60"):
         lead_lag(returns_of(np.zeros((100, 2))))

@@ -10,9 +10,9 @@ from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.notebook.plots_similarity import TEMPLATE, figure_fan, figure_matches
 from mexclab.research import statistics
 from mexclab.research.activity import ActivityFloor
-from mexclab.research.controls import cases_of
+from mexclab.research.controls import _in_band, cases_of
 from mexclab.research.forward import volatility
-from mexclab.research.outcomes import Costs, OutcomeOptions, Outcomes, fan, outcomes
+from mexclab.research.outcomes import Costs, OutcomeOptions, Outcomes, _judge, fan, outcomes
 from mexclab.research.similarity import Matches, SimilarityOptions, similar
 from mexclab.research.windows import Panel, Query
 from tests.naive.outcomes_naive import base_rate_of, outcome_of
@@ -343,3 +343,31 @@ def test_the_figures_name_their_axes_and_units() -> None:
     assert list(after.layout.xaxis.ticktext) == ["0", "15m", "30m", "45m", "1h"]
     assert [trace.name for trace in after.data][-2:] == ["median of the base rate", "median of matches"]
     assert over.layout.template == after.layout.template == TEMPLATE
+
+
+def test_an_edge_at_a_longer_horizon_is_found_though_a_shorter_one_does_not_pay() -> None:
+    rng = np.random.default_rng(1)
+    drawn = rng.normal(0.0, 5e-5, (1000, 3))
+    rows = []
+    for horizon, mean in ((15, 0.0012), (60, 0.004), (240, 0.02)):
+        rows.append({"horizon": horizon, "n": 50, "n_eff": 40, "mean": mean})
+        rows.append({"horizon": horizon, "mean": 0.0})
+    told = _judge(rows, drawn, Costs(), OutcomeOptions())
+    assert told.edge
+    assert told.horizon == 240
+    assert told.net_mean == pytest.approx(0.02 - Costs().round_trip)
+    assert told.verdict.startswith("edge found, long: 50 matches (40 independent) moved +2.00%")
+    cheap = _judge(rows[:2], drawn[:, :1], Costs(), OutcomeOptions())
+    assert not cheap.edge
+    assert "it does not pay" in cheap.verdict
+
+
+def test_a_control_is_moved_into_its_band_of_the_day_by_whole_bands() -> None:
+    hour = 3_600_000_000_000
+    panel = walks(3)
+    wanted = np.arange(0, 48) * hour
+    home = 26 * hour  # its window of 60 minutes ends at 03:00, in the first of four bands
+    moved = _in_band(wanted, home, 60, panel, OutcomeOptions(hour_band=6))
+    assert (((moved + hour) // hour) % 24 // 6 == 0).all()
+    assert ((moved - wanted) % (6 * hour) == 0).all()
+    assert np.abs(moved - wanted).max() <= 12 * hour

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.research import similarity
+from mexclab.research.refine import pick
 from mexclab.research.similarity import Matches, SimilarityOptions, similar, similar_batch
 from mexclab.research.windows import Panel, Query
 from tests.naive import similarity_naive as naive
@@ -211,3 +213,32 @@ def test_a_bar_without_a_channel_breaks_its_windows_and_is_counted() -> None:
     assert matches.excluded["without a channel"] == 30
     opened = matches.table["start"].dt.epoch("ns").to_numpy()
     assert not ((opened > START + 270 * MINUTE) & (opened <= START + 300 * MINUTE)).any()
+
+
+def _picked(symbols: np.ndarray, times: np.ndarray, rule: tuple[int, int], limit: int) -> list[int]:
+    apart, per_symbol = rule
+    taken: list[int] = []
+    for candidate in range(len(symbols)):
+        own = [times[other] for other in taken if symbols[other] == symbols[candidate]]
+        near = any(abs(time - times[candidate]) < apart for time in own)
+        if len(taken) < limit and len(own) < per_symbol and not near:
+            taken.append(candidate)
+    return taken
+
+
+def test_the_choice_is_that_of_the_naive_twin(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for n in [0, 1, *rng.integers(2, 200, 60).tolist()]:
+        symbols, times = rng.integers(0, rng.integers(1, 9), n), rng.integers(0, 400, n)
+        rule, limit = (int(rng.choice([0, 1, 20])), int(rng.integers(1, 30))), int(rng.integers(0, n + 1))
+        chosen = np.empty(limit, dtype=np.int64)
+        taken = pick(symbols, times, rule, chosen)
+        assert chosen[:taken].tolist() == _picked(symbols, times, rule, limit)
+
+
+def test_a_choice_among_many_symbols_is_not_quadratic_in_the_number_of_matches() -> None:
+    n = 400_000
+    chosen = np.empty(n, dtype=np.int64)
+    begun = time.process_time()
+    assert pick(np.arange(n), np.zeros(n, dtype=np.int64), (1, 1), chosen) == n
+    assert time.process_time() - begun < 15.0  # every match against every other one takes minutes

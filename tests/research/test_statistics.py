@@ -89,3 +89,35 @@ def test_a_block_bootstrap_resamples_columns_together_and_takes_any_block() -> N
     np.testing.assert_allclose(drawn[:, 1], 3 * drawn[:, 0])
     whole = statistics.block_bootstrap(values, 99, np.random.default_rng(0), 5)
     np.testing.assert_allclose(whole, 4.5)
+
+
+def test_few_blocks_make_a_wide_interval_and_fewer_than_two_none() -> None:
+    rng = np.random.default_rng(5)
+    claims = {2: 0, 4: 0}
+    for blocks in claims:
+        for _ in range(200):
+            noise = rng.standard_normal(blocks).repeat(15) + 0.1 * rng.standard_normal(15 * blocks)
+            drawn = statistics.block_bootstrap(noise, 15, rng, 200)
+            low, _high = statistics.block_interval(float(noise.mean()), drawn, float(blocks))
+            claims[blocks] += low > 0
+    assert max(claims.values()) <= 200 * 0.09  # 2.5 % are meant; without the stretch 15 to 22 % were seen
+    drawn = statistics.block_bootstrap(np.arange(9.0), 9, rng, 50)
+    assert statistics.block_interval(4.0, drawn, 1.0) == (-np.inf, np.inf)
+
+
+def test_a_share_of_all_or_none_still_has_an_interval() -> None:
+    low, high = statistics.share_interval(1.0, 22)
+    assert (round(low, 3), high) == (0.851, 1.0)
+    low, high = statistics.share_interval(0.5, 100)
+    assert (round(low, 3), round(high, 3)) == (0.404, 0.596)
+
+
+def test_adjusted_p_values_hold_each_question_against_the_largest_answer() -> None:
+    rng = np.random.default_rng(2)
+    drawn = rng.standard_normal((999, 3))
+    observed = np.array([0.1, 2.0, 6.0])
+    seen, adjusted = statistics.adjusted_p_values(observed, drawn)
+    each, joint = statistics.joint_p_values(observed, drawn)
+    assert adjusted.min() == joint == adjusted[np.argmax(seen)]
+    assert (adjusted >= each).all()
+    assert adjusted[1] > 2 * each[1]

@@ -74,6 +74,18 @@ def test_the_evidence_is_a_sentence_and_numbers_beside_it(judged: pl.DataFrame) 
     assert last["evidence"] == "volume behaves like a market's"
 
 
+def test_among_many_symbols_five_twins_are_no_sign_but_a_quarter_of_the_others_is() -> None:
+    crowd = [printed(f"P{seed}USDT", seed, rows=700) for seed in range(6)]
+    others = [traded(f"T{seed}USDT", seed, rows=700) for seed in range(22)]
+    few = wash_suspicion(pl.concat(crowd + others)).filter(pl.col("twins") >= 5)
+    assert few.height >= 6
+    assert not few["evidence"].str.contains("same distribution").any()
+    enough = wash_suspicion(pl.concat(crowd + others[:14])).filter(pl.col("symbol").str.starts_with("P"))
+    assert enough["evidence"].str.contains("5 other symbols have the same distribution").all()
+    with pytest.raises(ParameterError, match="share of the other symbols"):
+        WashOptions(twins=5)
+
+
 def test_one_symbol_alone_has_no_twins_to_be_known() -> None:
     found = wash_suspicion(printed("P1USDT", 1)).row(0, named=True)
     assert found["twins"] is None

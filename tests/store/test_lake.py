@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mexclab.errors import DataError, ParameterError
 from mexclab.store.lake import Lake
-from mexclab.store.lake_layout import FRAME_SCHEMA, INTERVAL_MS, folder_of, symbol_of
+from mexclab.store.lake_layout import FILE_SCHEMA, FRAME_SCHEMA, INTERVAL_MS, folder_of, symbol_of
 from mexclab.store.lake_reading import TOGETHER
 from tests.store.bar_samples import DAY_NS, MAY, bars, ns, partition
 
@@ -292,6 +292,15 @@ def test_a_file_with_another_schema_is_refused_with_both_schemas(tmp_path: Path)
     bars().with_columns(pl.col("volume").cast(pl.Float32)).drop("symbol").write_parquet(partition(tmp_path))
     with pytest.raises(DataError, match=r"volume float; a partition holds .* volume double"):
         lake.bars("BTCUSDT")
+
+
+def test_a_month_without_a_bar_is_named_as_a_damaged_one(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write(bars())
+    pq.write_table(FILE_SCHEMA.empty_table(), partition(tmp_path))
+    for look in (lake.bars, lake.gaps):
+        with pytest.raises(DataError, match=r"2026-05\.parquet .* damaged: it holds no bar"):
+            look("BTCUSDT")
 
 
 def test_a_partition_renamed_to_another_month_is_refused(tmp_path: Path) -> None:

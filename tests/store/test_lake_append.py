@@ -3,13 +3,16 @@ from __future__ import annotations
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mexclab.errors import DataError
+from mexclab.store import lake_partition
 from mexclab.store.lake import Compacted, Lake, Written
 from mexclab.store.lake_fresh import FAN_IN
 from mexclab.store.lake_layout import FRAME_SCHEMA
@@ -114,6 +117,24 @@ def test_small_files_become_large_ones_so_that_readers_open_few(tmp_path: Path) 
     assert len(fresh_files(tmp_path)) == 4
     assert lake.bars("AUSDT").height == count
     assert Lake(tmp_path).coverage()["gaps"].to_list() == [0, 0]
+
+
+def test_a_merge_for_which_the_disk_is_too_full_does_not_make_kept_bars_look_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(tmp_path)
+    for minute in range(FAN_IN - 1):
+        lake.append(flush(minute))
+    put = lake_partition.put
+
+    def small_only(path: Path, table: pa.Table, *more: Any) -> None:
+        if table.num_rows > 2:
+            raise DataError("the disk is full")
+        put(path, table, *more)
+
+    monkeypatch.setattr(lake_partition, "put", small_only)
+    assert lake.append(flush(FAN_IN)).added == 2
+    assert Lake(tmp_path).bars("AUSDT").height == FAN_IN
 
 
 def test_impossible_bars_are_refused_and_nothing_is_kept(tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ def test_recording_adds_lines_and_never_changes_those_that_are_there(tmp_path: P
     assert (tmp_path / "facts.jsonl").read_bytes().startswith(before)
 
 
+@pytest.mark.parametrize("at", [2**63, -(2**63) - 1, 253_370_764_800 * 10**9])
+def test_a_time_that_no_table_can_hold_is_no_time_of_a_fact(at: int) -> None:
+    with pytest.raises(DataError, match="between the years 1678 and 2262"):
+        listing("AUSDT", at)
+    with pytest.raises(DataError, match="between the years 1678 and 2262"):
+        listing("AUSDT", 1, known=at)
+
+
 def test_a_study_as_of_a_time_sees_what_was_known_by_then(tmp_path: Path) -> None:
     facts = Facts(tmp_path)
     facts.record([listing("AUSDT", 100, known=10), listing("AUSDT", 150, known=20)])

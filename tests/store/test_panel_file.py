@@ -21,6 +21,7 @@ from mexclab.research.lanes import LANES
 from mexclab.research.similarity import similar
 from mexclab.research.windows import Panel
 from mexclab.store.lake import Lake
+from mexclab.store.lake_fresh import Fresh, FreshFile
 from mexclab.store.panel_file import PanelFile, panel_of
 from mexclab.store.panel_file_draft import Room
 from mexclab.store.panel_file_index import Index, joined, read_index, runs_in
@@ -171,7 +172,44 @@ def test_what_cannot_be_opened_is_said_before_anything_is_written(tmp_path: Path
     assert not (lake.root / "panel").exists()
 
 
-@pytest.mark.parametrize("harm", ["index", "data", "tail", "gone"])
+def test_a_build_that_fails_leaves_no_data_file_and_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    lake = steady_lake(tmp_path, symbols=2, bars=50)
+    folder = tmp_path / "panel" / "1m"
+    folder.mkdir(parents=True)
+    left = folder / "close.0123456789ab.f64"
+    left.write_bytes(b"killed")
+    seen = []
+
+    def interrupted(done: int, total: int) -> None:
+        seen.append(left.exists())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        panel_of(lake, progress=interrupted)
+    assert seen == [False]
+    assert not [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    assert len(panel_of(lake)) == 100
+
+
+def test_an_append_that_is_compacted_between_two_looks_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = steady_lake(tmp_path, symbols=2, bars=50)
+    file = PanelFile(lake)
+    file.panel()
+    lake.append(walk("S00USDT", 50, 5, np.random.default_rng(7)))
+    files = Fresh.files
+
+    def compacted(self: Fresh, interval: str) -> list[FreshFile]:
+        monkeypatch.undo()
+        lake.compact()
+        return files(self, interval)
+
+    monkeypatch.setattr(Fresh, "files", compacted)
+    assert not file.is_fresh()
+
+
+@pytest.mark.parametrize("harm", ["index", "data", "tail", "empty", "short", "gone"])
 def test_a_damaged_panel_file_is_made_anew_or_named(tmp_path: Path, harm: str) -> None:
     lake = steady_lake(tmp_path, symbols=2, bars=50)
     expected = naive.held_by(panel_of(lake))
@@ -183,7 +221,11 @@ def test_a_damaged_panel_file_is_made_anew_or_named(tmp_path: Path, harm: str) -
     elif harm == "gone":
         next(folder.glob("runs.*")).unlink()
     else:
-        next(folder.glob("tail.*")).write_bytes(b"no array")
+        tail = next(folder.glob("tail.*"))
+        if harm == "short":
+            np.save(tail, np.load(tail)[:, :-2])
+        else:
+            tail.write_bytes(b"" if harm == "empty" else b"no array")
         with pytest.raises(DataError, match="delete the folder"):
             panel_of(lake)
         return

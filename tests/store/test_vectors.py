@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -10,17 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mexclab.config import Settings
 from mexclab.errors import ConfigError, DataError, NotEnoughData, ParameterError
 from mexclab.research.query import Query
-from mexclab.research.similarity import SimilarityOptions
+from mexclab.research.similarity import SimilarityOptions, similar
 from mexclab.research.windows import Panel
+from mexclab.store import vectors_search
+from mexclab.store.lake import Lake
 from mexclab.store.postgres import Postgres, connect
-from mexclab.store.vectors import EFFORTS, Effort, VectorSpec, bars_and_numbers, bound_of, ids_of
+from mexclab.store.vectors import EFFORTS, Effort, VectorIndex, VectorSpec, bars_and_numbers, bound_of, ids_of
 from mexclab.store.vectors_encoding import Run, WindowMap, components_of, drawn, encoded, shapes_at, uncovered
 from mexclab.store.vectors_faiss import FaissVectors
 from mexclab.store.vectors_pg import PgVectors
 from mexclab.store.vectors_search import EVERYTHING, measure, sampled_queries, search, sufficient
 from mexclab.store.vectors_windows import OpenIndex, WindowVectors
+from mexclab.vectoring import Place, Vectors
 from tests.naive import similarity_naive
 from tests.naive.panel_file_naive import left_of
 
@@ -62,6 +69,11 @@ def series() -> Series:
 @pytest.fixture(scope="module")
 def panel(series: Series) -> Panel:
     return Panel.from_arrays(series, MINUTE)
+
+
+@pytest.fixture(scope="module")
+def early(series: Series) -> Panel:
+    return Panel.from_arrays({name: (t[:400], c[:400]) for name, (t, c) in series.items()}, MINUTE)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +152,51 @@ def test_candidates_that_zones_use_up_are_followed_by_more(panel: Panel, vectors
     assert "only" in few.notes[1]
 
 
+def test_where_the_rules_leave_too_few_candidates_the_exact_search_answers(
+    panel: Panel, vectors: WindowVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors_search, "MOST_CANDIDATES", 300)
+    options = SimilarityOptions(per_symbol=1)
+    (query,) = sampled_queries(vectors, panel, 1, seed=3)
+    (found,) = search(vectors, panel, [query], 10, options=options, effort=Effort(1, 12))
+    assert found.notes[0] == "exact: the rules left too few candidates"
+    assert found.table.equals(similar(panel, query, 10, options=options).table)
+    first = panel.window(panel.symbols[0], start_ns=START, length=LENGTH)
+    (none,) = search(vectors, panel, [first], 10, options=options, effort=Effort(1, 12))
+    assert (len(none), none.notes[0][:11]) == (0, "approximate")
+
+
+def test_what_another_process_built_or_measured_meanwhile_stays(
+    early: Panel, panel: Panel, tmp_path: Path
+) -> None:
+    ours, theirs = built(tmp_path, early), WindowVectors.open(tmp_path, opener(tmp_path))
+    measured = measure(ours, early, sampled_queries(ours, early, 2, seed=1), efforts=[EVERYTHING])[0]
+    theirs.remember(measured)
+    assert ours.add(panel) > 0
+    assert WindowVectors.open(tmp_path, opener(tmp_path)).recall == measured
+    anew = built(tmp_path, panel)
+    ours.remember(measured)
+    with pytest.raises(DataError, match="by another process meanwhile; run the same command again"):
+        ours.add(panel)
+    again = WindowVectors.open(tmp_path, opener(tmp_path))
+    assert len(again) == len(anew)
+    assert again.recall is None, "what was measured on other vectors is not theirs"
+
+
+def test_an_index_that_is_replaced_while_it_is_opened_is_opened_anew(
+    early: Panel, panel: Panel, tmp_path: Path
+) -> None:
+    built(tmp_path, early)
+    first_time = iter([True])
+
+    def replaced_once(size: int, state: Mapping[str, Any] | None) -> VectorIndex:
+        if next(first_time, False):
+            built(tmp_path, panel)
+        return FaissVectors(tmp_path, size, state)
+
+    assert WindowVectors.open(tmp_path, replaced_once).missing(panel) == 0
+
+
 def test_windows_that_came_later_are_added_and_nothing_is_taken_in_twice(
     series: Series, tmp_path: Path
 ) -> None:
@@ -173,9 +230,8 @@ def test_small_additions_lie_beside_the_large_file_until_they_are_many(panel: Pa
     assert len(second["added"]) == 1
     again = FaissVectors(tmp_path, 4, second)
     assert len(again) == 2100
-    np.testing.assert_array_equal(
-        again.nearest(data[2050], Effort(1000, 1)), index.nearest(data[2050], Effort(1000, 1))
-    )
+    ours, theirs = (each.nearest(data[2050], Effort(1000, 1)) for each in (index, again))
+    np.testing.assert_array_equal(ours, theirs)
     again.add(np.arange(2100, 3000), data[2100:])
     third = again.save()
     assert third["base"] != first["base"]
@@ -183,10 +239,20 @@ def test_small_additions_lie_beside_the_large_file_until_they_are_many(panel: Pa
     assert [path.name for path in tmp_path.iterdir()] == [third["base"]]
 
 
+def test_vectors_that_are_written_whole_are_not_kept_a_second_time(tmp_path: Path) -> None:
+    index = FaissVectors(tmp_path, 4)
+    data = np.random.default_rng(1).standard_normal((1000, 4)).astype(np.float32)
+    index.train(data, len(data))
+    kept = weakref.ref(data)
+    index.add(np.arange(1000), data)
+    del data
+    assert kept() is None
+    assert len(FaissVectors(tmp_path, 4, index.save())) == 1000
+
+
 def test_an_addition_that_dies_before_its_catalogue_leaves_what_was_there(
-    series: Series, tmp_path: Path
+    early: Panel, panel: Panel, tmp_path: Path
 ) -> None:
-    early = Panel.from_arrays({name: (t[:400], c[:400]) for name, (t, c) in series.items()}, MINUTE)
     made = built(tmp_path, early)
     before = len(made)
     names = {path.name for path in tmp_path.iterdir()}
@@ -196,7 +262,7 @@ def test_an_addition_that_dies_before_its_catalogue_leaves_what_was_there(
     (tmp_path / "catalogue.json.1234.tmp").write_bytes(b"{")
     again = WindowVectors.open(tmp_path, opener(tmp_path))
     assert len(again) == before
-    again.add(Panel.from_arrays(series, MINUTE))
+    again.add(panel)
     left = {path.name for path in tmp_path.iterdir()}
     assert not any(name.endswith(".tmp") for name in left)
     assert len(left) <= len(names) + 1, "what nobody names is removed"
@@ -288,9 +354,8 @@ def test_pgvector_answers_as_the_files_do(panel: Panel, tmp_path: Path, pg: Open
 
 
 def test_pgvector_keeps_its_table_adds_to_it_and_drops_those_of_earlier_builds(
-    series: Series, panel: Panel, tmp_path: Path, pg: OpenIndex, url: str
+    early: Panel, panel: Panel, tmp_path: Path, pg: OpenIndex, url: str
 ) -> None:
-    early = Panel.from_arrays({name: (t[:400], c[:400]) for name, (t, c) in series.items()}, MINUTE)
     spec = VectorSpec(MINUTE, LENGTH, 4)
     WindowVectors.build(tmp_path, panel, spec, pg).close()
     first = WindowVectors.build(tmp_path, early, spec, pg)
@@ -300,10 +365,20 @@ def test_pgvector_keeps_its_table_adds_to_it_and_drops_those_of_earlier_builds(
     assert again.add(panel) == len(again) - before > 0
     again.close()
     with psycopg.connect(url) as session:
-        row = session.execute(
-            "SELECT count(*) FROM pg_tables WHERE schemaname = 'mexclab_vectors'"
-        ).fetchone()
-    assert row == (1,)
+        tables = session.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'mexclab_vectors'").fetchall()
+    assert len(tables) == 1
+
+
+def test_two_lakes_in_one_database_keep_their_own_tables(tmp_path: Path, url: str) -> None:
+    given = Settings.model_validate({"data": tmp_path, "ledger": {"url": url}})
+    ours, theirs = (Vectors(Lake(tmp_path / name), given) for name in ("ours", "theirs"))
+    place = Place(LENGTH, store="pgvector")
+    with ours._index(place) as one, theirs._index(place) as other:
+        first, second = one(2, None), other(2, None)
+        second.discard(second.save())
+        assert len(first) == 0, "its table is still there"
+        first.close()
+        second.close()
 
 
 def test_a_postgres_without_pgvector_is_a_setting_to_correct(url: str) -> None:

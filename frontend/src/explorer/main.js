@@ -9,7 +9,7 @@ import { List } from "./list.js";
 import { Match } from "./match.js";
 import { Options } from "./options.js";
 import { Overlay } from "./overlay.js";
-import { Stage } from "./stage.js";
+import { LONGEST, SHORTEST, Stage } from "./stage.js";
 import { lasting, moment } from "./times.js";
 import { Gone, Top } from "./top.js";
 import { Verdict } from "./verdict.js";
@@ -27,15 +27,15 @@ class Explorer {
     root.append(this.node);
     this.readColours();
     const colours = () => this.colours;
-    Object.assign(this, { number: Date.now() % 1e9, pending: null, next: null, window: null, matches: null, outcome: null, chosen: null, history: null });
+    Object.assign(this, { number: Date.now() % 1e9, pending: null, next: null, asking: null, window: null, matches: null, outcome: null, chosen: null, history: null });
     this.top = new Top({
       choose: (symbol) => this.show(symbol),
       change: (interval) => this.show(this.stage.bars.symbol, { interval }),
-      reread: () => this.link.send({ kind: "reread" }),
+      reread: () => this.reread(),
       home: this.page,
     });
     this.verdict = new Verdict();
-    this.options = new Options({ changed: () => this.window && this.ask(true), follow: (on) => on && this.stage.putLast() });
+    this.options = new Options({ changed: () => this.window?.enough && this.ask(true), follow: (on) => on && this.stage.putLast() });
     this.stage = new Stage({
       colours, drawn: (window, final) => this.drawn(window, final), turn: (where) => this.link.send({ kind: "page", ...where }),
     });
@@ -73,7 +73,8 @@ class Explorer {
     this.key = (event) => this.pressed(event);
     this.keys.addEventListener("keydown", this.key);
     this.ticker = setInterval(() => this.tick(), TICK_MS);
-    this.link.send({ kind: "ready", symbol: this.asked.get("symbol") || this.model.get("symbol") || "", interval: this.asked.get("interval") || this.model.get("interval") || "", around_ms: this.wished()?.end ?? null });
+    const wish = this.wished();
+    this.link.send({ kind: "ready", symbol: this.asked.get("symbol") || this.model.get("symbol") || "", interval: this.asked.get("interval") || this.model.get("interval") || "", around_ms: wish?.end ?? null, around_length: wish?.length ?? null });
   }
 
   readColours() {
@@ -104,8 +105,9 @@ class Explorer {
   takeBars(message, page) {
     if (!this.colours.text) this.repaint(); // made before its styles were there
     if (message.place === "new" && (message.symbol !== this.stage.bars.symbol || message.interval !== this.stage.bars.interval)) this.forget();
-    this.stage.update({ ...message, about: this.about ?? this.wished() }, page);
+    this.stage.update({ ...message, about: this.about ?? this.wished(message.interval_ms) }, page);
     this.about = null;
+    if (message.place === "new" && this.window && !this.holds(this.window)) this.forget();
     this.top.shows(this.stage.bars);
     this.followed();
     this.drew();
@@ -114,21 +116,28 @@ class Explorer {
   }
 
   /** The window that the page's address names, drawn once its bars are there. */
-  wished() {
+  wished(step = this.stage.bars.step) {
     const [end, length] = ["end", "length"].map((name) => this.asked.get(name));
     const ms = end ? Date.parse(end) : NaN;
-    if (!Number.isFinite(ms)) return null;
-    const count = Number(length) || 60;
-    return { start: ms - count * (this.stage?.bars.step ?? 60_000), end: ms, length: count };
+    const count = Number(length || 60);
+    if (!Number.isFinite(ms) || !Number.isInteger(count) || count < SHORTEST || count > LONGEST) return null;
+    return { start: ms - count * step, end: ms, length: count };
+  }
+
+  /** Whether a window's first and last bar (open times) are on the chart, and as many bars as it says. */
+  holds({ start, end, length }) {
+    const { bars } = this.stage;
+    const [first, last] = [bars.at(start), bars.at(end)];
+    return first >= 0 && last >= 0 && last - first + 1 === length;
   }
 
   resume() {
+    if (!this.asked.get("end")) return;
     const wish = this.wished();
-    if (!wish) return;
     this.asked.delete("end");
     const { bars } = this.stage;
-    const at = bars.after(wish.end) - 1;
-    if (at >= 0) this.stage.put(at - wish.length + 1, at, true);
+    if (wish && this.holds({ ...wish, end: wish.end - bars.step })) this.stage.put(bars.at(wish.start), bars.at(wish.end - bars.step), true);
+    else this.toasts.say("bad", "The window in the address is not among these bars.");
   }
 
   /** A bar came: the window may follow it, and what did follow the window has grown. */
@@ -140,8 +149,8 @@ class Explorer {
   takeMatches(message, shapes) {
     if (message.id !== this.pending) return;
     const { step } = this.stage.bars;
-    this.matches = message;
-    this.overlay.update(message, shapes, { length: this.window.length, step });
+    this.matches = { ...message, ...this.asking }; // the window that is drawn now may be another one
+    this.overlay.update(message, shapes, { length: this.matches.length, step });
     this.list.update(message.rows);
     this.match.clear();
     this.chosen = null;
@@ -154,7 +163,7 @@ class Explorer {
   takeOutcome(message) {
     if (message.id !== this.pending) return;
     const { step } = this.stage.bars;
-    this.outcome = message;
+    this.outcome = { ...message, window: this.asking.window };
     this.verdict.found(message, step);
     this.fan.update(message.fan, step);
     this.list.came(message.returns, lasting(message.horizon * step));
@@ -168,11 +177,14 @@ class Explorer {
 
   /** What did follow the window itself, as far as its bars are known; it grows with each new one. */
   followed() {
-    if (this.window && this.outcome) this.fan.follow(this.stage.followed(this.window, this.outcome.horizon));
+    if (this.outcome) this.fan.follow(this.stage.followed(this.outcome.window, this.outcome.horizon));
   }
 
   refused(message) {
-    if (message.id === 0) return this.toasts.say("bad", message.text);
+    if (message.id === 0) {
+      this.top.shows(this.stage.bars); // a symbol or an interval that was chosen is not shown
+      return this.toasts.say("bad", message.text);
+    }
     if (message.id !== this.pending) return undefined;
     this.verdict.refused(message.text);
     if (!this.matches || this.matches.id !== message.id) {
@@ -219,6 +231,8 @@ class Explorer {
     this.window = window;
     this.verdict.asks(bars.symbol, window, bars.step);
     if (!window.enough) {
+      this.drop();
+      this.remember();
       this.verdict.refused(`${window.length} bars are too few: a window has 10 to 2,000. Pull one of its edges.`);
       attr(this.node, "data-phase", "refused");
       return;
@@ -236,11 +250,14 @@ class Explorer {
       return;
     }
     const { bars } = this.stage;
+    const { length } = this.window;
+    const options = this.options.read();
+    this.asking = { window: this.window, length, horizon: options.horizon };
     this.pending = ++this.number;
     this.next = null;
     this.final = final;
     this.link.send({
-      kind: "ask", id: this.pending, symbol: bars.symbol, interval: bars.interval, start_ms: this.window.start, length: this.window.length, final, ...this.options.read(),
+      kind: "ask", id: this.pending, symbol: bars.symbol, interval: bars.interval, start_ms: this.window.start, length, final, ...options,
     });
     if (final) this.remember();
   }
@@ -253,9 +270,19 @@ class Explorer {
 
   show(symbol, { interval, about } = {}) {
     this.about = about ?? null;
+    if (!about) this.asked.delete("end");
     this.options.follow.checked = false;
-    this.link.send({ kind: "symbol", symbol, interval: interval ?? this.stage.bars.interval, around_ms: about?.start ?? null });
+    this.link.send({ kind: "symbol", symbol, interval: interval ?? this.stage.bars.interval, around_ms: about?.end ?? null, around_length: about?.length ?? null });
     this.stage.area.focus({ preventScroll: true });
+  }
+
+  /** Everything anew from the lake; the window that is drawn stays, and stays in sight. */
+  reread() {
+    const { bars } = this.stage;
+    const kept = this.window?.enough ? { ...this.window, end: this.window.end + bars.step } : null;
+    this.about = kept;
+    this.asked.delete("end");
+    this.link.send({ kind: "reread", around_ms: kept?.end ?? null, around_length: kept?.length ?? null });
   }
 
   choose(rank) {
@@ -264,7 +291,7 @@ class Explorer {
     this.chosen = rank;
     this.list.mark(rank);
     this.overlay.mark(rank);
-    this.link.send({ kind: "match", rank, symbol: row.symbol, start_ms: row.start_ms, length: this.window.length, horizon: this.options.read().horizon });
+    this.link.send({ kind: "match", rank, symbol: row.symbol, start_ms: row.start_ms, length: this.matches.length, horizon: this.matches.horizon });
   }
 
   /** Draw a match on the large chart, as the next window to ask about. */
@@ -272,17 +299,24 @@ class Explorer {
     const { step, interval } = this.stage.bars;
     this.asked.set("end", new Date(match.start_ms + match.length * step).toISOString());
     this.asked.set("length", match.length);
-    this.show(match.symbol, { interval, about: { start: match.start_ms, end: match.start_ms + match.length * step } });
+    this.show(match.symbol, { interval, about: { start: match.start_ms, end: match.start_ms + match.length * step, length: match.length } });
+  }
+
+  /** No question and no answer any more: one that comes late is not heard. */
+  drop() {
+    Object.assign(this, { pending: null, next: null, matches: null, outcome: null, chosen: null });
+    this.link.send({ kind: "forget" });
+    for (const part of [this.list, this.overlay, this.fan, this.match]) part.clear();
+    this.top.answered(null);
+    this.saw(this.history);
   }
 
   forget() {
-    Object.assign(this, { pending: null, next: null, window: null, matches: null, outcome: null, chosen: null });
-    this.link.send({ kind: "forget" });
+    this.window = null;
+    this.drop();
     this.stage.clear();
     this.options.follow.checked = false;
-    for (const part of [this.verdict, this.list, this.overlay, this.fan, this.match]) part.clear();
-    this.top.answered(null);
-    this.saw(this.history);
+    this.verdict.clear();
     attr(this.node, "data-phase", "none");
     this.remember();
   }
@@ -293,7 +327,7 @@ class Explorer {
     const { bars } = this.stage;
     const here = new URL(location.href);
     const kept = { symbol: bars.symbol, interval: bars.interval === "1m" ? "" : bars.interval };
-    if (this.window) Object.assign(kept, { end: new Date(this.window.end + bars.step).toISOString().slice(0, 16) + "Z", length: this.window.length });
+    if (this.window?.enough) Object.assign(kept, { end: new Date(this.window.end + bars.step).toISOString().slice(0, 16) + "Z", length: this.window.length });
     for (const name of ["symbol", "interval", "end", "length"]) {
       if (kept[name]) here.searchParams.set(name, kept[name]);
       else here.searchParams.delete(name);

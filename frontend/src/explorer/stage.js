@@ -6,7 +6,7 @@ import { Bars } from "./bars.js";
 import { Candles } from "./candles.js";
 import { lasting, moment, shortly } from "./times.js";
 
-const [SHORTEST, LONGEST] = [10, 2000]; // bars in a window
+export const [SHORTEST, LONGEST] = [10, 2000]; // bars in a window
 const EDGE = 7; // pixels around an edge that take hold of it
 const STILL = 4; // pixels below which a press is no drag
 const SETTLING = "settling"; // the chart has not drawn its new bars yet, so where it looks is not known
@@ -48,7 +48,7 @@ export class Stage {
     on("pointerdown", (event) => this.press(event));
     on("pointermove", (event) => this.move(event));
     on("pointerup", (event) => this.release(event));
-    on("pointercancel", () => this.cancel());
+    on("pointercancel", () => this.finish());
     on("dblclick", (event) => {
       const at = this.spot(event);
       if (at?.inside) this.put(at.bar - (this.size ?? 60) + 1, at.bar, true);
@@ -62,6 +62,7 @@ export class Stage {
     const { bars } = this;
     if (place === "new") {
       if (symbol !== bars.symbol || interval !== bars.interval) this.clear();
+      else this.finish(); // the places it began from are those of the old bars
       bars.clear(symbol, interval, message.interval_ms);
     } else if (symbol !== bars.symbol || interval !== bars.interval) return;
     const [before, wasLast] = [bars.length, bars.last?.ms];
@@ -189,18 +190,19 @@ export class Stage {
   }
 
   release(event) {
-    const { drag } = this;
-    if (!drag) return;
-    this.drag = null;
+    if (!this.drag) return;
     this.area.releasePointerCapture(event.pointerId);
     this.area.focus({ preventScroll: true });
-    if (!drag.moved || drag.part === "pan") return;
-    const { start, end } = this.span();
-    this.put(start, end, true);
+    this.finish();
   }
 
-  cancel() {
+  /** The hand let go, or the pointer was taken from it: what was drawn so far is asked about. */
+  finish() {
+    const { drag } = this;
     this.drag = null;
+    if (!drag?.moved || drag.part === "pan" || !this.window) return;
+    const { start, end } = this.span();
+    this.put(start, end, true);
   }
 
   /** The window as places among the bars. */
@@ -243,6 +245,7 @@ export class Stage {
 
   clear() {
     this.window = null;
+    this.drag = null; // a hand that still holds it would bring it back
     show(this.shade, false);
     show(this.hint, true);
   }

@@ -69,6 +69,7 @@ export class Top {
 
   shows(bars) {
     this.search.is(bars.symbol);
+    if (bars.interval) this.interval.value = bars.interval;
     this.step = bars.step;
     this.close = bars.end;
   }
