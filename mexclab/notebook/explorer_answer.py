@@ -341,7 +341,7 @@ def outcome_message(panel: Panel, question: Question, matches: Matches) -> Messa
         "id": question.number,
         "verdict": found.verdict,
         "edge": found.edge,
-        "p_value": found.p_value,
+        "p_value": found.judgement.p_value,
         "significance": found.options.significance,
         "round_trip": found.costs.round_trip,
         "notes": list(found.notes),

@@ -9,7 +9,7 @@ import numpy as np
 from mexclab.errors import ParameterError
 from mexclab.research.compiling import compiled
 from mexclab.research.lanes import LANES
-from mexclab.research.windows import Panel, Windows
+from mexclab.research.windows import Panel, Query, Windows
 
 ACTIVE, FLAT, ONE_JUMP = 0, 1, 2
 PIECE = 4096  # windows whose prefix sums are taken together: few, so that they stay accurate
@@ -144,3 +144,16 @@ def active_positions(panel: Panel, windows: Windows, floor: ActivityFloor) -> np
     _mark_runs(panel.flat, cells, windows.counts, windows.length, floor.rule(windows.length), marks)
     active: np.ndarray = windows.positions()[marks == ACTIVE]
     return active
+
+
+def check_shape(query: Query, floor: ActivityFloor) -> None:
+    """Raises ParameterError for a query that is flat or one jump, so that it has no shape to compare."""
+    state = activity_at(np.log(query.values), 0, query.length, *floor.rule(query.length))
+    if state != ACTIVE:
+        kind = "flat: too few of its bars move" if state == FLAT else "one jump: a single bar is nearly all"
+        raise ParameterError(
+            f"The query {query!r} is {kind}, so it has no shape to compare. Choose another window, or a "
+            "lower ActivityFloor.",
+            symbol=query.symbol,
+            start_ns=query.start_ns,
+        )

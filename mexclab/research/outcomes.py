@@ -67,6 +67,7 @@ class Judgement:
     Attributes:
         horizon: bars; the one that is significant and pays with the largest standardised difference, or
             where none does, the one with the largest.
+        p_value: of its difference, held against the largest over all horizons.
         base_mean: the mean of its base rate.
         net_mean: its mean on the side that the difference points to, after costs.
         edge: whether a difference is significant over all horizons and pays its costs.
@@ -74,6 +75,7 @@ class Judgement:
     """
 
     horizon: int
+    p_value: float
     base_mean: float
     net_mean: float
     edge: bool
@@ -323,9 +325,9 @@ def _judge(rows: list[dict[str, Any]], drawn: np.ndarray, costs: Costs, options:
     at = int(good[np.argmax(seen[good])]) if len(good) else int(np.argmax(seen))
     row, base = pairs[at]
     side = "long" if means[at] > usual[at] else "short"
-    net = float(nets[at])
-    edge, words = _words((row, base, len(pairs)), (side, net, float(adjusted[at])), costs, options)
-    return Judgement(row["horizon"], base["mean"], net, edge, words)
+    net, p_value = float(nets[at]), float(adjusted[at])
+    edge, words = _words((row, base, len(pairs)), (side, net, p_value), costs, options)
+    return Judgement(row["horizon"], p_value, base["mean"], net, edge, words)
 
 
 def _words(

@@ -80,9 +80,10 @@ def outcomes_many(
 ) -> ManyOutcomes:
     """The outcomes of every search in ``searches``, judged together.
 
-    Each query's joint p-value (over horizons) enters one Benjamini-Hochberg procedure at the level
-    ``options.significance``; it takes more control draws where there are more queries. Hand in every
-    search that was made: leaving out those that looked dull is what the procedure protects against.
+    Each query enters one Benjamini-Hochberg procedure at the level ``options.significance``, with the
+    p-value of the horizon that decides it, held against all its horizons; it takes more control draws
+    where there are more queries. Hand in every search that was made: leaving out those that looked dull
+    is what the procedure protects against.
 
     Args:
         panel: the one that was searched.
@@ -127,9 +128,8 @@ def _row(number: int, matches: Matches, answer: Outcomes | None) -> dict[str, An
     row = answer.table.filter(sample="matches", horizon=judged.horizon).row(0, named=True)
     told = row["n_eff"] >= FEWEST_VOTES
     facts = {name: row[name] for name in ("n", "n_eff", "horizon", "mean")}
-    joint = answer.p_value if told else 1.0
     means = {"base_mean": judged.base_mean, "net_mean": judged.net_mean, "pays": judged.net_mean > 0}
-    return head | facts | means | {"p_value": joint}
+    return head | facts | means | {"p_value": judged.p_value if told else 1.0}
 
 
 def _judged(rows: list[dict[str, Any]], level: float) -> pl.DataFrame:

@@ -19,7 +19,7 @@ import polars as pl
 
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.research import scan
-from mexclab.research.activity import ACTIVE, FLAT, ONE_JUMP, ActivityFloor, activity_at
+from mexclab.research.activity import ACTIVE, FLAT, ONE_JUMP, ActivityFloor, check_shape
 from mexclab.research.lanes import LANES
 from mexclab.research.nearest import Searched, nearest
 from mexclab.research.query import check_count, check_span
@@ -170,8 +170,7 @@ def similar_batch(
     """
     check_count("k", k, 1)
     check_count("horizon", horizon, 0)
-    check_span("horizon and embargo", index(horizon) + index(options.embargo), panel.interval_ns)
-    check_span("exclusion", index(options.exclusion or 0), panel.interval_ns)
+    check_reach(panel, horizon, options)
     lengths = sorted({query.length for query in queries})
     if len(lengths) > 1:
         raise ParameterError(f"Queries that are asked together have one length, not {lengths}.")
@@ -190,21 +189,19 @@ def latest_end_ns(query: Query, options: SimilarityOptions) -> int | None:
     return query.start_ns - options.embargo * query.interval_ns if options.point_in_time else None
 
 
+def check_reach(panel: Panel, horizon: int, options: SimilarityOptions) -> None:
+    """Raises ParameterError where the rules reach further than time can be told in nanoseconds."""
+    check_span("horizon and embargo", index(horizon) + index(options.embargo), panel.interval_ns)
+    check_span("exclusion", index(options.exclusion or 0), panel.interval_ns)
+
+
 def _check_query(panel: Panel, query: Query, options: SimilarityOptions) -> None:
     if query.interval_ns != panel.interval_ns:
         raise ParameterError(
             f"The query has bars of {span(query.interval_ns)}, the panel of {span(panel.interval_ns)}: "
             "resample one of them."
         )
-    state = activity_at(np.log(query.values), 0, query.length, *options.activity.rule(query.length))
-    if state != ACTIVE:
-        kind = "flat: too few of its bars move" if state == FLAT else "one jump: a single bar is nearly all"
-        raise ParameterError(
-            f"The query {query!r} is {kind}, so it has no shape to compare. Choose another window, or a "
-            "lower ActivityFloor.",
-            symbol=query.symbol,
-            start_ns=query.start_ns,
-        )
+    check_shape(query, options.activity)
     for name in options.weights:
         if name == CLOSE:
             continue
@@ -351,7 +348,7 @@ class _Search:
         symbols, times = self.panel.bars_at(cells)
         return Matches(
             query,
-            _table(self.panel, (symbols, times), distances, query.length),
+            matches_table(self.panel, (symbols, times), distances, query.length),
             self.panel.positions(symbols, times),
             z_normalised(self.panel.flat[cells[:, None] + np.arange(query.length) * LANES]),
             self.horizon,
@@ -376,9 +373,10 @@ def _notes(query: Query, lacking: int, k: int, options: SimilarityOptions) -> It
         yield f"alike by weight: {shares}; the correlation is the weighted mean of the channels'"
 
 
-def _table(
+def matches_table(
     panel: Panel, bars: tuple[np.ndarray, np.ndarray], distances: np.ndarray, length: int
 ) -> pl.DataFrame:
+    """The table of :class:`Matches`; ``bars``: ((k,) places in ``panel.symbols``, (k,) start times, ns)."""
     symbols, starts = bars
     moment = pl.Datetime("ns", "UTC")
     return pl.DataFrame(

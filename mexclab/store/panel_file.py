@@ -163,7 +163,7 @@ class PanelFile:
             index = draft.finish(stamps)
             data.close()
             return index
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: gigabytes that no index names must not stay behind
             if data is not None:
                 with contextlib.suppress(OSError):  # what is buffered still need not fit on the disk
                     data.close()

@@ -54,7 +54,7 @@ class PgVectors:
         try:
             with self._asking():
                 self._prepare(state)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody else knows of the session yet
             self._session.close()
             raise
 

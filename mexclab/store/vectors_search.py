@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 
 from mexclab.errors import NotEnoughData, ParameterError
-from mexclab.research.activity import ACTIVE, activity_at
+from mexclab.research.activity import ACTIVE, activity_at, check_shape
 from mexclab.research.query import Query, z_normalised
 from mexclab.research.refine import pick
 from mexclab.research.series import span
-from mexclab.research.similarity import DEFAULT_OPTIONS, Matches, SimilarityOptions, similar
+from mexclab.research.similarity import (
+    DEFAULT_OPTIONS,
+    Matches,
+    SimilarityOptions,
+    check_reach,
+    matches_table,
+    similar,
+)
 from mexclab.research.windows import Panel
 from mexclab.store.vectors import EFFORTS, Effort, Recall, bound_of
 from mexclab.store.vectors_encoding import ROUGH, WindowMap, drawn, once
@@ -103,14 +109,8 @@ class Asked:
                 f"{query.length} of {span(query.interval_ns)}: build vectors of that length.",
                 length=query.length,
             )
-        rule = self.options.activity.rule(query.length)
-        if activity_at(np.log(query.values), 0, query.length, *rule) != ACTIVE:
-            raise ParameterError(
-                f"The query {query!r} is flat or one jump, so it has no shape to compare. Choose another "
-                "window, or a lower ActivityFloor.",
-                symbol=query.symbol,
-                start_ns=query.start_ns,
-            )
+        check_shape(query, self.options.activity)
+        check_reach(self.windows.panel, self.horizon, self.options)
 
     def _candidates(self, query: Query, shape: np.ndarray, look: Effort) -> np.ndarray:
         """Where the windows start that the index finds and that may be seen, with their neighbours."""
@@ -171,9 +171,10 @@ class Asked:
             )
         panel = self.windows.panel
         bars = positions[:, None] + np.arange(query.length)
+        owners = panel.segment_symbol[panel.segment_of(positions)]
         return Matches(
             query=query,
-            table=table_of(panel, positions, distances, query.length),
+            table=matches_table(panel, (owners, panel.times(positions)), distances, query.length),
             positions=positions,
             windows=z_normalised(panel.log_at(bars)),
             horizon=self.horizon,
@@ -182,23 +183,6 @@ class Asked:
             excluded={},
             notes=tuple(notes),
         )
-
-
-def table_of(panel: Panel, positions: np.ndarray, distances: np.ndarray, length: int) -> pl.DataFrame:
-    """The table of `Matches`."""
-    starts = panel.times(positions)
-    owners = panel.segment_symbol[panel.segment_of(positions)]
-    moment = pl.Datetime("ns", "UTC")
-    return pl.DataFrame(
-        {
-            "rank": np.arange(1, len(positions) + 1),
-            "symbol": pl.Series([panel.symbols[owner] for owner in owners], dtype=pl.String),
-            "start": pl.Series(starts).cast(moment),
-            "end": pl.Series(starts + length * panel.interval_ns).cast(moment),
-            "distance": distances,
-            "correlation": 1.0 - distances**2 / (2 * length),
-        }
-    )
 
 
 def sampled_queries(vectors: WindowVectors, panel: Panel, count: int, seed: int) -> list[Query]:
