@@ -32,8 +32,8 @@ from mexclab.config.settings import (
     OrderSettings,
     PaperSettings,
     Settings,
-    SnipeSettings,
 )
+from mexclab.config.snipe import SnipeSettings
 from mexclab.config.venue import VaultSettings, VenueSettings
 
 __all__ = [

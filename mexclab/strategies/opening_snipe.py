@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
+from mexclab.config.snipe import OpeningSettings
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.market import Market, Side
 from mexclab.domain.signal import Signal
 from mexclab.domain.snipe import LADDERS, ExitPlan, Plan, parse_ladder
 from mexclab.errors import DomainError
-from mexclab.strategies.parameters import Exact, Parameters
 
 
-class OpeningParameters(Parameters):
+class OpeningParameters(OpeningSettings):
     """What can be told to an opening snipe. On a desk the defaults are those of the ``snipe`` settings.
 
     The ladder is one of the presets or one of your own, never both: the other one is None.
     """
-
-    budget_quote: Exact = Field(
-        default=Decimal(50), gt=0, le=Decimal(10**9), description="money for one snipe, in the quote asset"
-    )
-    cap_multiple: Exact = Field(
-        default=Decimal("3.0"), ge=1, le=100, description="highest entry price, times the reference price"
-    )
-    deadline_s: int = Field(
-        default=20, ge=1, le=3600, description="seconds after the opening to give up the entry"
-    )
-    attempts: int = Field(default=6, ge=1, le=50, description="entry orders sent at most")
-    attempt_spacing_ms: int = Field(
-        default=250, ge=10, le=60_000, description="milliseconds between two entry attempts"
-    )
-    exit_preset: Literal["conservative", "balanced", "aggressive"] | None = Field(
-        default="balanced", description="ladder by which the position is sold; none: the one in ladder"
-    )
-    ladder: str | None = Field(
-        default=None,
-        description="a ladder of your own, gain %:share % each, such as 5:25 12:35; none: the preset",
-    )
-    stop_loss: Exact = Field(
-        default=Decimal("0.15"),
-        gt=0,
-        lt=1,
-        description="fall from the entry price that sells all, as a fraction",
-    )
-    time_stop_s: int = Field(
-        default=1800, ge=1, le=604_800, description="seconds after the entry that sell all"
-    )
-    trailing_stop: Exact | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="fall from the highest bid since the entry that sells all, as a fraction",
-    )
-    break_even_after: Exact | None = Field(
-        default=None, gt=0, le=100, description="gain after which the stop moves to break-even, as a fraction"
-    )
-    book_slippage: Exact | None = Field(
-        default=Decimal("0.10"),
-        ge=0,
-        le=10,
-        description="once a book is seen, how far above its best ask an entry may pay, as a fraction; "
-        "none: up to the cap",
-    )
 
     @field_validator("ladder")
     @classmethod
