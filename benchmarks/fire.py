@@ -25,9 +25,10 @@ from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Order, OrderType
 from mexclab.domain.reports import Accepted, Happening, ShotTimed
 from mexclab.runtime.clock import SystemClock
+from mexclab.venues.mexc.burst import GateTerms
 from mexclab.venues.mexc.drift import Drift
 from mexclab.venues.mexc.frames import Decoder
-from mexclab.venues.mexc.gate import Gate, GateTerms
+from mexclab.venues.mexc.gate import Gate
 from mexclab.venues.mexc.limits import Limiter, LimitTerms
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.signing import Signer

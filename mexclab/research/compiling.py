@@ -13,7 +13,7 @@ import numba
 BOUNDED = {"contract", "nnan", "nsz"}
 
 # Kernels in these files call each other, and a compiled one holds the code of those that it calls.
-TOGETHER = ("activity", "lanes", "refine", "scan", "simd", "tile_kernels")
+TOGETHER = ("activity", "lanes", "prepared_kernels", "refine", "scan", "simd", "tile_kernels")
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -11,6 +11,7 @@ from mexclab.research.refine import pick, refine
 from mexclab.research.scan import BLOCK, NOTHING
 from mexclab.research.windows import Panel
 
+PARTS = 64  # into so many the bounds are cut to find where the highest begin
 FIRST_BLOCKS = 64  # refined in the first round; each further round refines four times as many
 
 
@@ -70,7 +71,10 @@ def _best_blocks(bounds: np.ndarray, size: int) -> tuple[np.ndarray, float]:
     """At least the ``size`` blocks with the highest bounds, and a bound of all the others."""
     if size >= len(bounds):
         return np.flatnonzero(bounds > NOTHING), NOTHING
-    least = max(float(np.partition(bounds, len(bounds) - size)[len(bounds) - size]), 0.0)
+    # Of the largest of each PARTS bounds, the ``size``-th is no more than the ``size``-th of all.
+    width = len(bounds) // PARTS
+    tops = bounds[: width * PARTS].reshape(PARTS, width).max(axis=0) if size < width else bounds
+    least = max(float(np.partition(tops, len(tops) - size)[len(tops) - size]), 0.0)
     blocks = np.flatnonzero(bounds >= least)
     return blocks, least if least > 0.0 else NOTHING
 

@@ -15,20 +15,20 @@ from mexclab.research.activity import activity_at as activity_at
 from mexclab.research.compiling import BOUNDED as BOUNDED
 from mexclab.research.compiling import compiled as compiled
 from mexclab.research.lanes import LANES
+from mexclab.research.prepared_kernels import keep, record_size, restore
 from mexclab.research.simd import (
     ROWS_AT_ONCE,
     best_product,
     everywhere,
     load,
     mask_of,
-    narrow,
     prefetch,
     products,
     store,
     where,
 )
 from mexclab.research.tile_kernels import BLOCK as BLOCK
-from mexclab.research.tile_kernels import CONTRACT, LEVEL_ERROR, prepare
+from mexclab.research.tile_kernels import CONTRACT, LEVEL_ERROR, bound_terms, prepare
 from mexclab.research.tile_kernels import TILE as TILE
 from mexclab.research.tile_kernels import room as room
 
@@ -39,41 +39,38 @@ STEADY = np.float32(1e3)  # up to this scale the spread behind it is surely ther
 
 
 @compiled()
-def product_error(length):  # type: ignore[no-untyped-def]
-    """How far a float32 product over the tile's norm may be off.
+def _fetch(ahead, row):  # type: ignore[no-untyped-def]
+    """Ask for what the next tile needs from memory, a share of it for each ROWS_AT_ONCE rows.
 
-    A rounding (6e-8) for each of the taps, one for each factor, and some for what follows.
+    ``ahead``: (cells of the panel, the first to fetch, cells that are kept, the first to fetch, how many);
+    nothing is fetched from where the first is negative.
     """
-    return np.float32((length + 8) * 6e-8)
-
-
-@compiled(fastmath=CONTRACT)
-def _terms(room, channel, length):  # type: ignore[no-untyped-def]
-    """The vectors (factor, error, least) that make a product over the tile's norm an upper bound."""
-    norm, one = load(room.norms[channel], 0), everywhere(1.0)
-    factor = narrow(one / where(norm > everywhere(0.0), norm, one))
-    error = product_error(length)
-    return factor, everywhere(error), everywhere(np.float32(0.2 * error))
+    flat, bars, cells, record, size = ahead
+    if bars >= 0:
+        for line in range(row * LANES, (row + ROWS_AT_ONCE) * LANES, CACHE_LINE):
+            prefetch(flat, bars + line)
+    if record >= 0:
+        share = ROWS_AT_ONCE * size // TILE
+        first = row * size // TILE
+        for line in range(first, first + share + 4 * CACHE_LINE, 4 * CACHE_LINE):
+            prefetch(cells, record + line)
 
 
 @compiled(fastmath=CONTRACT)
 def _bound_one(question, count, room, bounds, at):  # type: ignore[no-untyped-def]
     """The bounds of a tile's blocks for a query of one channel.
 
-    ``question``: (query, cells, the cell where the next tile begins, or -1). While the processor is busy
-    with products, the bars of the next tile are fetched from memory.
+    ``question``: (query, (scales, the first of them, terms) as of ``best_product``, what to fetch). While
+    the processor is busy with products, the next tile is fetched from memory.
     """
-    query, flat, ahead = question
-    levels, scales = room.levels[0], room.scales[0]
+    query, (scales, start, terms), ahead = question
+    levels = room.levels[0]
     none, void = everywhere(np.float32(0.0)), everywhere(np.float32(NOTHING))
-    terms = _terms(room, 0, len(query))
     for first in range(0, count, BLOCK):
         best = void
         for row in range(first, first + BLOCK, ROWS_AT_ONCE):
-            if ahead >= 0:
-                for line in range(row * LANES, (row + ROWS_AT_ONCE) * LANES, CACHE_LINE):
-                    prefetch(flat, ahead + line)
-            bound = best_product(levels, row * LANES, query, scales, terms)
+            _fetch(ahead, row)
+            bound = best_product(levels, row * LANES, query, scales, start + row * LANES, terms)
             best = where(bound > best, bound, best)
         bound = where(best > none, best * everywhere(ROUNDED), void)
         store(bounds, (at + first // BLOCK) * LANES, bound)
@@ -86,7 +83,7 @@ def _score(query, first, room, channel, weight):  # type: ignore[no-untyped-def]
     none, one, steady = everywhere(np.float32(0.0)), everywhere(np.float32(1.0)), everywhere(STEADY)
     share, rounding = everywhere(np.float32(weight)), everywhere(np.float32(ROUNDED - 1.0))
     nearly, slope = everywhere(np.float32(1.0 - 1e-5)), everywhere(np.float32(4.0 * LEVEL_ERROR))
-    factor, error, least = _terms(room, channel, len(query))
+    factor, error, least = bound_terms(room, channel, len(query))
     for row in range(0, BLOCK, ROWS_AT_ONCE):
         products(levels, (first + row) * LANES, query, sums, row * LANES)
     for row in range(BLOCK):
@@ -127,7 +124,9 @@ def scan(flats, tiles, question, room, found):  # type: ignore[no-untyped-def]
     Args:
         flats: the channels' cells, tuple of (cells,) float64; the first of them are log closes.
         tiles: ((tiles, 4) int64: first cell, rows of windows (at most TILE), first block, lanes as bits;
-            (tiles, queries) bool: whether a query looks at a tile).
+            (tiles, queries) bool: whether a query looks at a tile; (numbers (tiles,) int64, ready (tiles,)
+            bool, ``Kept``): a tile that is ready is read from there, else it is written there unless its
+            number is negative).
         question: (queries (n, channels, length) float32 with zero mean and unit norm, weights
             (channels,) that sum to 1, ``ActivityFloor.rule``).
         room: this thread's.
@@ -135,19 +134,35 @@ def scan(flats, tiles, question, room, found):  # type: ignore[no-untyped-def]
             of the block's windows or 0, NOTHING where none is active or the query does not look;
             tally (tiles, 3, LANES) int32, filled: windows that are ACTIVE, FLAT, ONE_JUMP).
     """
-    table, looked = tiles
+    table, looked, (numbers, ready, kept) = tiles
     queries, weights, rule = question
     bounds, tally = found
+    length = queries.shape[2]
+    size = record_size(length)
     for tile in range(len(table)):
-        prepare(flats, table[tile], (queries.shape[2], rule), room, tally[tile])
-        count, block = table[tile, 1], table[tile, 2]
+        count, block, number = table[tile, 1], table[tile, 2], numbers[tile]
+        if ready[tile]:
+            terms = restore(room, tally[tile], length, kept, number)
+        else:
+            prepare(flats, table[tile], (length, rule), room, tally[tile])
+            terms = bound_terms(room, 0, length)
+            if number >= 0:
+                keep(room, tally[tile], length, kept, number)
         following = min(tile + 1, len(table) - 1)
-        ahead = table[following, 0] + (queries.shape[2] - 1) * LANES  # the rows before are in use already
+        # of its bars those that this tile shares with it are in use already
+        bars = -1 if ready[following] else table[following, 0] + (length - 1) * LANES
+        record = numbers[following] * size if ready[following] else -1
         for i in range(len(queries)):
             if not looked[tile, i]:
                 bounds[i, block * LANES : (block + -(-count // BLOCK)) * LANES] = NOTHING
             elif len(weights) == 1:
-                _bound_one((queries[i, 0], flats[0], ahead), count, room, bounds[i], block)
-                ahead = -1
+                ahead = (flats[0], bars, kept.cells, record, size)
+                if ready[tile]:
+                    scaled = (kept.cells, number * size, terms)
+                    _bound_one((queries[i, 0], scaled, ahead), count, room, bounds[i], block)
+                else:
+                    plain = (room.scales[0], 0, terms)
+                    _bound_one((queries[i, 0], plain, ahead), count, room, bounds[i], block)
+                bars, record = -1, -1
             else:
                 _bound_many((queries[i], weights), count, room, bounds[i], block)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -36,6 +37,8 @@ class Vector(types.Type):
 F32 = Vector("f32", ir.FloatType())
 F64 = Vector("f64", ir.DoubleType())
 MASK = Vector("mask", ir.IntType(1))
+SHORTS = ir.VectorType(ir.IntType(16), LANES)  # only in memory
+ROOT_ZERO = np.float32(32760.0)  # what is added to an int16 that is the root of a scale
 
 
 @register_model(Vector)
@@ -78,7 +81,8 @@ def _cell(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, inde
     """A pointer to the vector that begins at ``array[index]``; the index is not checked."""
     data = context.make_array(array_type)(context, builder, array).data
     start = cgutils.gep_inbounds(builder, data, index)
-    return builder.bitcast(start, _vector_type(array_type.dtype).backend.as_pointer())
+    kind = SHORTS if array_type.dtype is types.int16 else _vector_type(array_type.dtype).backend
+    return builder.bitcast(start, kind.as_pointer())
 
 
 def _bytes(array_type: Any) -> int:
@@ -113,6 +117,38 @@ def store(typingctx, array, index, vector):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), lower
+
+
+@intrinsic
+def load_whole(typingctx, array, index):  # type: ignore[no-untyped-def]
+    """The int16 numbers at ``array[index : index + 16]`` as F32."""
+
+    def lower(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return _number(builder, _cell(context, builder, array, *args), _bytes(array))
+
+    return F32(array, types.intp), lower
+
+
+@intrinsic
+def store_whole(typingctx, array, index, vector):  # type: ignore[no-untyped-def]
+    """Write the int16 numbers nearest to ``vector``, an F32, to ``array[index : index + 16]``."""
+
+    def lower(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        # 1.5 * 2**23 moves the whole part to the lowest bits of the mantissa, in two's complement
+        moved = builder.fadd(args[2], ir.Constant(F32.backend, [12582912.0] * LANES))
+        short = builder.trunc(builder.bitcast(moved, ir.VectorType(ir.IntType(32), LANES)), SHORTS)
+        builder.store(short, _cell(context, builder, array, *args[:2]), align=_bytes(array))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), lower
+
+
+def _number(builder: ir.IRBuilder, pointer: ir.Value, align: int) -> ir.Value:
+    """F32 from a vector of float32 or int16 in memory."""
+    number = builder.load(pointer, align=align)
+    if number.type == F32.backend:
+        return number
+    return builder.sitofp(builder.sext(number, ir.VectorType(ir.IntType(32), LANES)), F32.backend)
 
 
 @intrinsic
@@ -257,11 +293,12 @@ def products(typingctx, levels, first, query, out, at):  # type: ignore[no-untyp
 
 
 @intrinsic
-def best_product(typingctx, levels, first, query, scales, terms):  # type: ignore[no-untyped-def]
+def best_product(typingctx, levels, first, query, scales, at, terms):  # type: ignore[no-untyped-def]
     """Lane by lane the largest ``max(product * factor + error, least) * scale`` of some rows.
 
-    Products are those of :func:`products` for the ``ROWS_AT_ONCE`` rows from ``first``, and ``scale`` is
-    in the same place of ``scales``; ``terms`` are the vectors (factor, error, least).
+    Products are those of :func:`products` for the ``ROWS_AT_ONCE`` rows from ``first``. Their scales are
+    float32 from ``scales[at]`` on, or there are int16, less ROOT_ZERO, of which they are the squares;
+    ``terms`` are the vectors (factor, error, least).
     """
 
     def lower(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -269,18 +306,21 @@ def best_product(typingctx, levels, first, query, scales, terms):  # type: ignor
             return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
         start = _cell(context, builder, levels, args[0], args[1])
-        beside = _cell(context, builder, scales, args[3], args[1])
+        beside = _cell(context, builder, scales, args[3], args[4])
         taps = context.make_array(query)(context, builder, args[2])
-        factor, error, least = (builder.extract_value(args[4], i) for i in range(3))
+        factor, error, least = (builder.extract_value(args[5], i) for i in range(3))
         fma = _llvm(builder, "fma", F32, 3)
         best = None
         for row, total in enumerate(_sums(builder, start, taps.data, builder.extract_value(taps.shape, 0))):
-            scale = builder.load(builder.gep(beside, [ir.IntType(64)(row)]), align=4)
+            scale = _number(builder, builder.gep(beside, [ir.IntType(64)(row)]), _bytes(scales))
+            if scales.dtype is types.int16:
+                root = builder.fadd(scale, ir.Constant(F32.backend, [float(ROOT_ZERO)] * LANES))
+                scale = builder.fmul(root, root)
             bound = builder.fmul(larger(builder.call(fma, [total, factor, error]), least), scale)
             best = bound if best is None else larger(bound, best)
         return best
 
-    return F32(levels, types.intp, query, scales, terms), lower
+    return F32(levels, types.intp, query, scales, types.intp, terms), lower
 
 
 def _splat(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:

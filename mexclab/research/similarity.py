@@ -7,11 +7,8 @@ correlation r it holds that d = sqrt(2 m (1 - r)). The measure is the one of Rak
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from operator import index
 
 import numpy as np
@@ -20,10 +17,11 @@ import polars as pl
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.research import scan
 from mexclab.research.activity import ACTIVE, FLAT, ONE_JUMP, ActivityFloor, check_shape
+from mexclab.research.first_pass import Asked, first_pass
 from mexclab.research.lanes import LANES
 from mexclab.research.nearest import Searched, nearest
 from mexclab.research.query import check_count, check_span
-from mexclab.research.tiles import Reach, Tiles, tiles_for
+from mexclab.research.tiles import Reach, tiles_for
 from mexclab.research.windows import Panel, Query, span, utc, windows_within, z_normalised
 
 CLOSE = "close"  # the channel that every panel and query has
@@ -286,12 +284,13 @@ class _Search:
         reaches = [self.reach(query) for query in queries]
         tiles = tiles_for(self.panel, length, reaches, (scan.TILE, scan.BLOCK))
         shapes = [self._shapes(query) for query in queries]
-        bounds, tallies = self._scan(tiles, np.stack(shapes))
         rule = self.options.activity.rule(length)
+        asked = Asked(self._flats, np.stack(shapes), self._weights, rule)
+        bounds, tallies = first_pass(self.panel, tiles, asked, self.options.threads)
         found = []
         for i, query in enumerate(queries):
-            question = (shapes[i], self._weights)
-            searched = Searched(self._flats, tiles.table, bounds[i], question, rule)
+            question = (shapes[i], asked.weights)
+            searched = Searched(asked.flats, tiles.table, bounds[i], question, rule)
             cap = self.options.per_symbol or self.k
             answer = nearest(self.panel, searched, self.k, self.options.apart(length), cap)
             tally = tallies.sum(axis=(0, 2), where=tiles.seen[i][:, None, :])
@@ -311,28 +310,6 @@ class _Search:
         """(channels, m) z-normalised, closes first."""
         others = [z_normalised(query.channels[name]) for name in self.options.weights if name != CLOSE]
         return np.stack([query.normalised, *others])
-
-    def _scan(self, tiles: Tiles, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds (queries, blocks * LANES) and tallies (tiles, 3, LANES)."""
-        flats, (queries, channels, length) = self._flats, shapes.shape
-        bounds = np.empty((queries, tiles.blocks * LANES), dtype=np.float32)
-        tallies = np.zeros((len(tiles.table), 3, LANES), dtype=np.int32)
-        units = (shapes / np.sqrt(length)).astype(np.float32)
-        question = (units, self._weights, self.options.activity.rule(length))
-        looked = np.ascontiguousarray(np.any(tiles.seen, axis=2).T)
-
-        def work(part: slice) -> None:
-            room = scan.room(length, channels)
-            scan.scan(flats, (tiles.table[part], looked[part]), question, room, (bounds, tallies[part]))
-
-        threads = max(1, min(self.options.threads, len(tiles.table), 4 * (os.cpu_count() or 1)))
-        edges = np.linspace(0, len(tiles.table), threads + 1).astype(int)
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, [slice(*ends) for ends in pairwise(edges)]))
-        for query, tile, lane in zip(*np.nonzero(~tiles.seen & looked.T[:, :, None]), strict=True):
-            first, deep = tiles.table[tile, 2], -(-tiles.table[tile, 1] // scan.BLOCK)
-            bounds[query].reshape(-1, LANES)[first : first + deep, lane] = scan.NOTHING
-        return bounds, tallies
 
     def _matches(
         self, query: Query, answer: tuple[np.ndarray, np.ndarray], allowed: _Allowed, tally: np.ndarray

@@ -31,7 +31,7 @@ TILE, BLOCK = 512, 32  # rows of windows in a tile, which stays in the inner cac
 CONTRACT = {"contract"}  # multiply and add may fuse; nothing is reassociated, no NaN is ruled out
 
 # Spreads are relative to the square of the tile's norm. Below FLOOR one cannot be told from zero; then
-# the least product error (see scan.py) times FLOOR ** -0.5 is at least 1, which bounds any correlation.
+# the least of a bound's terms times FLOOR ** -0.5 is at least 1, which bounds any correlation.
 FLOOR = 4e-14
 LEVEL_ERROR = np.float32(1.3e-7)  # twice the rounding of a level to float32
 INACTIVE = np.float32(-1.0)  # the scale of a window that does not count
@@ -316,6 +316,27 @@ def _find_scales(room, channel, count, length):  # type: ignore[no-untyped-def]
         squares = squares - level * level
     for row in range(count, count + BLOCK):
         store(scales, row * LANES, void)
+
+
+@compiled()
+def product_error(length):  # type: ignore[no-untyped-def]
+    """How far a float32 product over the tile's norm may be off.
+
+    A rounding (6e-8) for each of the taps, one for each factor, and some for what follows.
+    """
+    return np.float32((length + 8) * 6e-8)
+
+
+@compiled(fastmath=CONTRACT)
+def bound_terms(room, channel, length):  # type: ignore[no-untyped-def]
+    """The vectors (factor, error, least) that make a product an upper bound.
+
+    It is ``max(product * factor + error, least) * scale``, for a query of unit norm.
+    """
+    norm, one = load(room.norms[channel], 0), everywhere(1.0)
+    factor = narrow(one / where(norm > everywhere(0.0), norm, one))
+    error = product_error(length)
+    return factor, everywhere(error), everywhere(np.float32(0.2 * error))
 
 
 @compiled()

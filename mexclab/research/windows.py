@@ -9,7 +9,8 @@ memory is another matter, which :mod:`mexclab.research.lanes` explains.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from types import MappingProxyType
 
 import numpy as np
@@ -18,6 +19,7 @@ import polars as pl
 from mexclab.errors import DataError, NotEnoughData, ParameterError
 from mexclab.research import lanes
 from mexclab.research.lanes import LANES, Group, Runs
+from mexclab.research.prepared import PreparedLengths
 from mexclab.research.query import Query as Query
 from mexclab.research.query import check_length as check_length
 from mexclab.research.query import z_normalised as z_normalised
@@ -49,6 +51,8 @@ class Panel:
         segment_start: (segments + 1,) position of each segment's first bar, and the number of bars.
         segment_time: (segments,) open time of each segment's first bar, ns.
         segment_cell: (segments,) cell of each segment's first bar; the next bar is LANES cells further.
+        prepared: what searches keep of it for later ones, so the cells must not change any more. New bars
+            make a new panel. ``prepared.limit_bytes = 0`` keeps nothing.
     """
 
     symbols: tuple[str, ...]
@@ -60,6 +64,10 @@ class Panel:
     segment_start: np.ndarray
     segment_time: np.ndarray
     segment_cell: np.ndarray
+    prepared: PreparedLengths = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prepared", PreparedLengths(self.flat.nbytes))
 
     @classmethod
     def from_frame(
@@ -236,9 +244,11 @@ class Panel:
         return logs
 
     def symbol_position(self, symbol: str) -> int:
-        """Where ``symbol`` stands in ``symbols``; ParameterError when it is not there."""
+        """Where ``symbol`` stands in ``symbols``; ParameterError when it is not there, with what is near."""
         if symbol not in self.symbols:
-            raise ParameterError(f"{symbol} is not in this panel: {self!r}.", symbol=symbol)
+            near = get_close_matches(symbol.upper(), self.symbols, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see lab.symbols() for those there are."
+            raise ParameterError(f"{symbol!r} is not in this {self!r}; {hint}", symbol=symbol)
         return self.symbols.index(symbol)
 
     def window(

@@ -339,4 +339,4 @@ def test_every_refusal_is_one_of_our_errors_and_carries_a_sentence(panel: Panel)
     for refuse in refusals:
         with pytest.raises(MexclabError) as caught:
             refuse()
-        assert caught.value.message.endswith(".")
+        assert caught.value.message.endswith((".", "?"))

@@ -210,6 +210,17 @@ def test_clusters_are_what_was_planted_the_largest_first() -> None:
         clusters(correlate(returns_of(values)), bound=1.0)
 
 
+def test_a_cluster_is_named_by_its_core_and_the_rest_is_counted() -> None:
+    rng = np.random.default_rng(11)
+    noise = np.linspace(1.2, 0.2, 12)  # the last symbols are the core, the first its fringe
+    values = rng.normal(0, 1, (2000, 1)) + noise * rng.normal(0, 1, (2000, 12))
+    found = clusters(correlate(returns_of(values)), bound=0.2)
+    line = repr(found).splitlines()[1]
+    assert line.startswith("  1. S11, S10, ")
+    assert line.endswith(" and 4 more")
+    assert not {"S00", "S01", "S02"} & set(line.replace(",", "").split())
+
+
 def test_noise_has_no_movement_above_its_edge_and_a_market_has_one() -> None:
     rng = np.random.default_rng(10)
     noise = rng.normal(0, 1, (2000, 40))
