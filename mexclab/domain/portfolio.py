@@ -8,7 +8,7 @@ neither, and takes a price of that asset to be weighed against them (:meth:`Port
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -23,8 +23,9 @@ ZERO = Decimal(0)
 Fees: TypeAlias = tuple[tuple[str, Decimal], ...]  # (asset, amount), by asset
 K = TypeVar("K")
 
-# The cost of a part of a position is a quotient. Cut to this, every sum that it enters is exact, so that
-# the order of trades does not show in the last digits of a profit.
+# The cost of a part of a position is a quotient. Cut to this, every sum that it enters is exact. It is always
+# the part of what was held after the last purchase, never a part of a part, so that in whichever order sales
+# are told, what is left costs the same to the last digit.
 _QUANTUM = Decimal("1e-18")
 _WIDE = Context(prec=60)
 _asset_in = lru_cache(maxsize=256)(Symbol)  # the pair that prices an asset; making one checks its letters
@@ -37,6 +38,7 @@ class Position:
     ``cost`` is what was paid for what is still held, in quote units, fees in quote included; a fee
     taken in the base asset lowers ``quantity`` instead, which raises the average cost by itself.
     ``fees`` are all that trades in this symbol paid since it was last empty, in whichever asset.
+    ``bought`` is (quantity, cost) as of after the last purchase.
     """
 
     symbol: Symbol
@@ -44,6 +46,7 @@ class Position:
     cost: Decimal = ZERO
     realised: Decimal = ZERO
     fees: Fees = ()
+    bought: tuple[Decimal, Decimal] = (ZERO, ZERO)
 
     @property
     def average_cost(self) -> Decimal | None:
@@ -65,23 +68,36 @@ class Position:
         fees = _paid(self.fees, asset, fee) if fee else self.fees
         value = fill.price * fill.quantity
         if fill.side is Side.BUY:
-            bought, cost = fill.quantity - in_base, value + in_quote
-            return Position(self.symbol, self.quantity + bought, self.cost + cost, self.realised, fees)
+            bought = self.quantity + fill.quantity - in_base, self.cost + value + in_quote
+            return Position(self.symbol, *bought, self.realised, fees, bought)
         sold = fill.quantity + in_base
         if sold > self.quantity:
             raise DomainError(
                 f"{self.symbol}: {sold} sold of {self.quantity} held (trade {fill.trade_id})",
                 trade_id=fill.trade_id,
             )
-        # the last sale takes the whole remaining cost, so that rounding leaves nothing behind
-        cost_out = self.cost if sold == self.quantity else _part(self.cost, sold, self.quantity)
-        realised = self.realised + value - in_quote - cost_out
-        return Position(self.symbol, self.quantity - sold, self.cost - cost_out, realised, fees)
+        left = self._less(sold)
+        realised = self.realised + value - in_quote - (self.cost - left[1])
+        return Position(self.symbol, *left, realised, fees, self.bought)
 
+    def without(self, quantity: Decimal) -> Position:
+        """The position after so much of it was written off: its cost is lost.
 
-def _part(cost: Decimal, sold: Decimal, quantity: Decimal) -> Decimal:
-    # without the zeros behind it: pages show every digit that there is
-    return (cost * sold / quantity).quantize(_QUANTUM, context=_WIDE).normalize(_WIDE)
+        Raises:
+            DomainError: that is more than is held, or nothing.
+        """
+        if not 0 < quantity <= self.quantity:
+            raise DomainError(f"{self.symbol}: {quantity} cannot be written off of {self.quantity} held")
+        left = self._less(quantity)
+        return replace(self, quantity=left[0], cost=left[1], realised=self.realised - (self.cost - left[1]))
+
+    def _less(self, quantity: Decimal) -> tuple[Decimal, Decimal]:
+        """(quantity, cost) of what is left without so much of it."""
+        left, (whole, cost) = self.quantity - quantity, self.bought
+        if not left:
+            return left, ZERO
+        # without the zeros behind it: pages show every digit that there is
+        return left, (cost * left / whole).quantize(_QUANTUM, context=_WIDE).normalize(_WIDE)
 
 
 def _paid(fees: Fees, asset: str, amount: Decimal) -> Fees:
@@ -137,6 +153,34 @@ class Valuation:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """What is held, side by side: what every entry is judged on, and what only a trade changes.
+
+    Attributes:
+        made_of: the positions that they were read from.
+        cost: of all of them.
+    """
+
+    made_of: Mapping[Symbol, Position]
+    symbols: tuple[Symbol, ...]
+    quantities: tuple[Decimal, ...]
+    costs: tuple[Decimal, ...]
+    cost: Decimal
+
+    @classmethod
+    def of(cls, positions: Mapping[Symbol, Position]) -> Columns:
+        rows = positions.values()
+        costs = tuple([row.cost for row in rows])
+        return cls(
+            positions,
+            tuple([row.symbol for row in rows]),
+            tuple([row.quantity for row in rows]),
+            costs,
+            sum(costs, ZERO),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Portfolio:
     """Everything held and earned.
 
@@ -157,6 +201,16 @@ class Portfolio:
     peak_equity: Decimal | None = None
     fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     other_fees: Mapping[Symbol, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    _columns: Columns | None = field(default=None, compare=False, repr=False)  # once they were asked for
+
+    @property
+    def columns(self) -> Columns:
+        """Every position, in columns."""
+        known = self._columns
+        if known is None or known.made_of is not self.positions:
+            known = Columns.of(self.positions)
+            object.__setattr__(self, "_columns", known)
+        return known
 
     def after(self, fill: Fill) -> Portfolio:
         """The portfolio after one more trade. The caller counts each trade once.
@@ -164,14 +218,10 @@ class Portfolio:
         Raises:
             DomainError: more would be sold than is held.
         """
-        symbol, known = fill.symbol, self.positions
-        before = known.get(symbol) or Position(symbol)
+        symbol = fill.symbol
+        before = self.positions.get(symbol) or Position(symbol)
         held = before.after(fill)
-        positions = known.copy() if isinstance(known, MappingProxyType) else dict(known)
-        if held.quantity:
-            positions[symbol] = held
-        else:  # a long history must not make every later trade slower
-            positions.pop(symbol, None)
+        positions = self._holding(held)
         earned = held.realised - before.realised
         realised, days = self.realised, self.realised_by_day
         if fill.side is Side.SELL:
@@ -183,9 +233,31 @@ class Portfolio:
                 others = _with(others, _asset_in(fill.fee_asset, symbol.quote), fill.fee)
         peak = self.opening_balance if self.peak_equity is None else self.peak_equity
         peak = max(peak, self.opening_balance + realised)
-        return Portfolio(
-            self.opening_balance, MappingProxyType(positions), realised, days, peak, fees, others
+        return Portfolio(self.opening_balance, positions, realised, days, peak, fees, others)
+
+    def without(self, symbol: Symbol, quantity: Decimal, at_ns: int) -> Portfolio:
+        """The portfolio after so much of ``symbol`` was written off; its cost is a loss of that day.
+
+        Raises:
+            DomainError: that is more than is held, or nothing.
+        """
+        before = self.positions.get(symbol) or Position(symbol)
+        held = before.without(quantity)
+        lost = held.realised - before.realised
+        days = _with(self.realised_by_day, at_ns // DAY, lost)
+        return replace(
+            self, positions=self._holding(held), realised=self.realised + lost, realised_by_day=days
         )
+
+    def _holding(self, position: Position) -> Mapping[Symbol, Position]:
+        """The positions with this one among them; an empty one is let go."""
+        known = self.positions
+        positions = known.copy() if isinstance(known, MappingProxyType) else dict(known)
+        if position.quantity:
+            positions[position.symbol] = position
+        else:  # a long history must not make every later trade slower
+            positions.pop(position.symbol, None)
+        return MappingProxyType(positions)
 
     @property
     def held(self) -> tuple[Position, ...]:
@@ -200,6 +272,14 @@ class Portfolio:
     def cash(self) -> Decimal:
         """The quote balance that the trades lead to, if nobody paid in or took out."""
         return self.opening_balance + self.realised - self.cost
+
+    def equity(self, unrealised: Decimal = ZERO) -> Decimal:
+        """The one definition: the quote balance and what is held, at the prices behind ``unrealised``.
+
+        Limits, drawdown, marks, curve, sizing and stress all mean this. A fee in a third asset was paid from
+        a balance that is no part of it: it lowers the profit (:attr:`Valuation.profit`), never the equity.
+        """
+        return self.opening_balance + self.realised + unrealised
 
     def realised_on(self, at_ns: int) -> Decimal:
         """Realised profit of the UTC day of ``at_ns``."""

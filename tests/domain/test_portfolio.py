@@ -98,6 +98,20 @@ def test_trades_of_one_symbol_in_another_order_give_the_same_quantity_and_the_sa
     assert mixed.fees == straight.fees
 
 
+@given(st.lists(sizes, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_sales_in_any_order_leave_a_position_that_costs_the_same_to_the_last_digit(
+    told: list[tuple[D, D, D]], random: Random
+) -> None:
+    whole = sum((quantity for _, quantity, _ in told), D("0.1"))
+    bought = fill("0", Side.BUY, str(whole), "1.37", ("0.0013", "USDT"))
+    sales = [
+        fill(str(number), Side.SELL, str(quantity), str(price), (str(fee), "USDT"))
+        for number, (price, quantity, fee) in enumerate(told, 1)
+    ]
+    mixed = random.sample(sales, len(sales))
+    assert folded([bought, *mixed]).positions == folded([bought, *sales]).positions
+
+
 @given(trades())
 def test_a_fold_leaves_the_portfolio_before_it_as_it_was(told: list[Fill]) -> None:
     before = folded(told[:-1])
