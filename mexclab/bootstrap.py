@@ -9,10 +9,9 @@ from pathlib import Path
 from mexclab.config import Settings
 from mexclab.config.venue import REST_URL, STREAM_URL, WEB_URL, is_loopback
 from mexclab.domain.clock import MILLISECOND, SECOND
-from mexclab.domain.reports import ClockReading
 from mexclab.errors import ConfigError
 from mexclab.patterns.registry import load_patterns
-from mexclab.ports import Clock
+from mexclab.ports import BarPattern, Clock
 from mexclab.runtime.bus import Bus
 from mexclab.runtime.clock import ScaledClock, SystemClock
 from mexclab.runtime.notify import notifiers
@@ -28,7 +27,8 @@ from mexclab.trading.engine import Engine, Parts, Rules
 from mexclab.trading.radar import Radar
 from mexclab.trading.recovery import Identity
 from mexclab.venues.mexc.account import AccountTerms
-from mexclab.venues.mexc.gate import Burst
+from mexclab.venues.mexc.burst import Burst
+from mexclab.venues.mexc.clock import Watch
 from mexclab.venues.mexc.limits import LimitTerms
 from mexclab.venues.mexc.listings import ListingTerms
 from mexclab.venues.mexc.market_data import MarketTerms
@@ -61,6 +61,7 @@ class Assembly:
     good_enough: PreflightTerms
     post: Post
     is_stepped: bool = False  # time stands still while the venue is asked
+    bar_patterns: tuple[BarPattern, ...] = ()  # fed by the daemon, where it was asked to
     simulator: ChildSimulator | None = None
 
     def close(self) -> None:
@@ -122,7 +123,7 @@ def road(settings: Settings, version: str, credential: Callable[[], Credential])
     clock = SystemClock()
     addresses = child.address if child is not None else None
     terms = _terms(settings, addresses.url if addresses else url, addresses.ws_url if addresses else None)
-    venue = MexcVenue(clock, terms, _paper_signer(), _follower(clock))
+    venue = MexcVenue(clock, terms, _paper_signer(), clock.follow, _watch(clock))
     return Road(venue, clock, Identity("paper", SIMULATOR, version), child)
 
 
@@ -162,7 +163,8 @@ def _live(settings: Settings, version: str, ask: Callable[[], Credential]) -> Ro
         )
     credential, clock = ask(), SystemClock()
     signer = Signer(credential.key.reveal(), credential.secret.reveal())
-    venue = MexcVenue(clock, _terms(settings, settings.venue.rest_url, None), signer, _follower(clock))
+    terms = _terms(settings, settings.venue.rest_url, None)
+    venue = MexcVenue(clock, terms, signer, clock.follow, _watch(clock))
     identity = Identity("live", f"MEXC, account {credential.account}", version)
     return Road(venue, clock, identity, account=credential.account)
 
@@ -171,11 +173,9 @@ def _paper_signer() -> Signer:
     return Signer(PAPER_ACCOUNT.key, PAPER_ACCOUNT.secret)
 
 
-def _follower(clock: SystemClock) -> Callable[[ClockReading], None]:
-    def follow(reading: ClockReading) -> None:
-        clock.shift_ns = reading.offset_ns
-
-    return follow
+def _watch(clock: SystemClock) -> Watch:
+    """What measures the venue's clock for this one: both go by the same steady clock."""
+    return Watch(clock.machine_ns, clock.steady_ns)
 
 
 def _terms(settings: Settings, rest_url: str | None, stream_url: str | None) -> MexcTerms:
@@ -230,13 +230,17 @@ def _assemble(settings: Settings, make_road: Callable[[], Road]) -> Assembly:
 def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresLedger) -> Assembly:
     bus, venue, clock, recorder = Bus(), way.venue, way.clock, PostgresRecorder(database)
     venue.listings.recall(sighting.fact for sighting in recorder.sightings())
+    patterns = load_patterns(settings.listings)
+    on_bars = tuple(each for each in patterns if isinstance(each, BarPattern))
     parts = Parts(
         clock=clock,
         ledger=ledger,
         exchange=venue,
         venue=venue,
         feed=venue,
-        radar=Radar(venue, recorder, load_patterns(settings.listings)),
+        radar=Radar(
+            venue, recorder, [each for each in patterns if each not in on_bars], settings.paper.quote_asset
+        ),
         strategy=load_strategy(settings.snipe.strategy, settings.snipe),
         bus=bus,
     )
@@ -269,6 +273,7 @@ def _engine(settings: Settings, way: Road, database: Postgres, ledger: PostgresL
         good_enough=good_enough(settings),
         post=post,
         is_stepped=isinstance(clock, ScaledClock),
+        bar_patterns=on_bars if settings.listings.watch_bars else (),
         simulator=way.simulator,
     )
 

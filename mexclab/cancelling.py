@@ -3,6 +3,9 @@
 Truth comes from the venue: it is asked for the open orders, each entry that carries an id of ours is asked to
 end, and the venue is asked again until none is left. Sales are left alone: they get out of what is held.
 Orders whose ids are not of our making are counted and never touched.
+
+A venue that shows open orders of one pair at a time has to be asked for each pair that we may have an entry
+in. The ledger knows them, since an order is written before it leaves; it is read beside the desk that writes.
 """
 
 from __future__ import annotations
@@ -11,19 +14,26 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 
 from mexclab import __version__
-from mexclab.bootstrap import Road, road
+from mexclab.bootstrap import Road, database_of, road
 from mexclab.config import Settings
 from mexclab.config.venue import is_loopback
+from mexclab.domain.desk import Desk
+from mexclab.domain.listing import Partial
 from mexclab.domain.market import Side
+from mexclab.domain.order import Order
 from mexclab.domain.reports import VenueOrder
 from mexclab.errors import ConfigError, MexclabError, OrderUnknown, VenueRejected, VenueUnavailable
+from mexclab.store.ledger import PostgresLedger
 from mexclab.store.vault import Credential
 from mexclab.venues.mexc.endpoints import CANCEL_ORDER
 
 LONGEST_S = 20.0  # for one go
+RECENT = 1_000  # orders of the ledger whose pairs are asked about, where pairs must be named
 PAUSES_S = (0.0, 0.5, 1.0, 2.0)  # before each question whether any is left
 # a snipe's id (patterns/registry.py), a leg and an attempt (domain/order.py client_order_id)
 OURS = re.compile(r"[0-9A-Za-z]{1,8}-[0-9a-f]{8}-[0-9A-Za-z_]+-[0-9]+")
@@ -111,15 +121,16 @@ async def _cancelled(settings: Settings, credential: Callable[[], Credential]) -
     try:
         async with asyncio.timeout(LONGEST_S):
             await way.venue.clock_reading()  # a request that is signed for another hour is refused
-            return await _at(way)
+            return await _at(way, lambda: _recent_orders(settings))
     finally:
         await way.venue.stop()
 
 
-async def _at(way: Road) -> Cancelled:
+async def _at(way: Road, ledger: Callable[[], Sequence[Order]]) -> Cancelled:
     asked: dict[str, VenueOrder] = {}
     left: Sequence[VenueOrder] = ()
     strangers, trouble = 0, ""
+    unread = await _pairs_unread(way, ledger)
     for pause_s in PAUSES_S:
         await asyncio.sleep(pause_s)
         found = await way.venue.open_orders()
@@ -132,7 +143,31 @@ async def _at(way: Road) -> Cancelled:
         trouble = next((words for words in told if words), "")
     open_ids = tuple(order.client_id for order in left)
     gone = tuple(name for name in asked if name not in open_ids)
-    return Cancelled(gone, open_ids, strangers, trouble if open_ids else "")
+    return Cancelled(gone, open_ids, strangers, (trouble if open_ids else "") or unread)
+
+
+async def _pairs_unread(way: Road, ledger: Callable[[], Sequence[Order]]) -> str:
+    """Let the venue be asked about every pair of the ledger, if it must be; why that cannot be, or ""."""
+    if not isinstance(await way.venue.open_orders(), Partial):
+        return ""
+    try:
+        way.venue.recall(await asyncio.to_thread(ledger))
+    except MexclabError as error:
+        return f"the venue shows open orders of one pair at a time, and ours are not known: {error.message}"
+    return ""
+
+
+def _recent_orders(settings: Settings) -> list[Order]:
+    """The orders that were decided last, as the ledger has them.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    with closing(database_of(settings)) as database:
+        ledger, desk = PostgresLedger.open(database, writer=False), Desk()
+        for _, event in ledger.read(ledger.recall(desk)):
+            desk.fold(event)
+        return list(islice(desk.recent_orders(), RECENT))
 
 
 async def _ask(way: Road, order: VenueOrder) -> str:

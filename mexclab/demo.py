@@ -129,10 +129,6 @@ def _prepare(settings: Settings, wishes: Wishes) -> Progress:
                 f"an interrupted demo of seed {known.seed} is here; --fresh starts seed {wishes.seed}, "
                 "without --seed the interrupted one goes on"
             )
-        _say(
-            wishes,
-            f"going on with the demo that was interrupted at {written(known.venue_ns)} (--fresh starts anew)",
-        )
         return known
     _clear(settings)
     seed = DEFAULT_SEED if wishes.seed is None else wishes.seed
@@ -184,7 +180,10 @@ class _Stage:
     async def run(self, progress: Progress) -> Report:
         clock = self._clock(progress)
         show = Show(clock, self.pace.stretches[0].start_ns, progress.seed)
-        assembly = assemble(self.settings, show, __version__)
+        assembly = assemble(self.settings, show, __version__)  # refused where a demo is running
+        if progress.venue_ns:
+            since = f"that was interrupted at {written(progress.venue_ns)}"
+            _say(self.wishes, f"going on with the demo {since} (--fresh starts anew)")
         try:
             daemon = Daemon(self.settings, assembly)
             return await self._play(daemon, assembly, clock)

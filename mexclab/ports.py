@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -29,6 +29,10 @@ class Clock(Protocol):
 
     def lateness_ns(self, at_ns: int) -> int:
         """How long ago ``at_ns`` was on the machine's own clock; negative when it is still to come."""
+        ...
+
+    def was_set(self) -> bool:
+        """Whether this machine's clock was set, or stood still, after the venue's was measured by it."""
         ...
 
 
@@ -59,7 +63,13 @@ class Exchange(Protocol):
         """
         ...
 
-    async def open_orders(self) -> Sequence[VenueOrder]: ...
+    async def open_orders(self) -> Sequence[VenueOrder]:
+        """Every order that rests on the account; ``Partial``: of the pairs that it has had to do with alone.
+
+        Raises:
+            VenueUnavailable: the venue did not say, or not in full.
+        """
+        ...
 
     async def fills(self, symbol: Symbol, since_ns: int) -> Sequence[Fill]: ...
 
@@ -82,6 +92,14 @@ class Venue(Protocol):
 
         Raises:
             VenueUnavailable: the venue did not say.
+        """
+        ...
+
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        """Of every whole minute since then that had a trade: when it ended, and its last price; in order.
+
+        Raises:
+            VenueUnavailable: the venue did not say, or not in full.
         """
         ...
 
@@ -111,6 +129,14 @@ class Feed(Protocol):
         """Leave this symbol out from now on; one that is not watched changes nothing."""
         ...
 
+    def silent_ns(self, symbol: Symbol) -> int | None:
+        """For how long the way by which its news comes has shown no sign of life, were it an answered ping.
+
+        None: it is not being listened to, or its book is lost. A market in which nothing happens is silent
+        on a way that lives.
+        """
+        ...
+
 
 class Calendar(Protocol):
     """Where listings are announced."""
@@ -126,9 +152,15 @@ class Ledger(Protocol):
     async def append(self, *events: Event) -> int:
         """Write the events in this order; the sequence number of the last one.
 
+        One that is cancelled ends when it is known whether they are durable; ``last`` then tells.
+
         Raises:
             LedgerUnavailable: nothing is known to be durable.
         """
+        ...
+
+    def last(self) -> int:
+        """The sequence number of the newest durable entry; 0 when there is none."""
         ...
 
     def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
@@ -159,6 +191,41 @@ class Pattern(Protocol):
 
     def observe(self, listing: Listing, now_ns: int) -> Signal | None:
         """What this pattern makes of a listing as it is known now; pure."""
+        ...
+
+
+class Alarm(Protocol):
+    """What a pattern that lives on bars has seen; ``str`` of it is the sentence."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def at_ns(self) -> int:
+        """The close of the bar at which it was seen."""
+        ...
+
+
+@runtime_checkable
+class BarPattern(Protocol):
+    """A plug-in of the same group that lives on closed one-minute bars instead of listings.
+
+    Its alarms are facts: written into the ledger and told to people. The desk makes no signal of them.
+    """
+
+    name: str
+    minutes: int  # so many must be seen before the first alarm can come
+
+    def follow(self, symbols: Sequence[str]) -> None:
+        """Begin anew with these symbols, as the lake spells them.
+
+        Raises:
+            ParameterError: too few of them.
+        """
+        ...
+
+    def see(self, at_ns: int, closes: Mapping[str, float]) -> Sequence[Alarm]:
+        """The closes of the bars that were complete at ``at_ns``, a minute after those before; maybe none."""
         ...
 
 

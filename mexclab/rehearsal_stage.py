@@ -206,9 +206,9 @@ def staged(halt_file: str) -> Iterator[Stage]:
 def _desk(folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "desk.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "mexclab.cli", "trade"],
+            [sys.executable, "-m", "mexclab.cli", "trade", "--child"],  # it ends when we do, however we do
             env=_environment(folder), cwd=folder, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            stdin=subprocess.PIPE, stdout=log, stderr=log,
         )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def bar_desk(
         exchange=venue,
         venue=venue,
         feed=venue,
-        radar=Radar(venue, MemoryRecorder(), ()),
+        radar=Radar(venue, MemoryRecorder(), (), rules.quote_asset),
         strategy=strategy,
         bus=bus,
     )

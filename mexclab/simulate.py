@@ -9,10 +9,10 @@ import fcntl
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +20,7 @@ from mexclab.config import Settings
 from mexclab.domain.clock import HOUR
 from mexclab.domain.market import Symbol
 from mexclab.errors import ConfigError, NotEnoughData, PortInUse
+from mexclab.runtime.parent import when_parent_is_gone
 from mexclab.store.lake import Lake
 from mexclab.venues.simulator.account_file import account_of, accounts_in, distinct
 from mexclab.venues.simulator.bars import BarReplay, Bars, fit
@@ -151,7 +152,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     if wishes.child is not None:
-        _end_with_parent(loop, stop)
+        when_parent_is_gone(partial(loop.call_soon_threadsafe, stop.set))
         _write_address(wishes.child, server)
     else:
         say(f"MEXC-compatible venue: {server.url} (REST and listing pages), {server.ws_url} (streams)")
@@ -176,22 +177,6 @@ def _not_listening(wishes: SimulateWishes, error: OSError) -> ConfigError:
     known = error.errno is not None and error.errno > 0  # asyncio wraps the system's words in its own
     why = os.strerror(error.errno) if known and error.errno is not None else error.strerror
     return ConfigError(f"{where} cannot be listened on: {why}; see --host")
-
-
-def _end_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stop when the parent's end of our standard input is closed: by it, or by its death."""
-    pipe = sys.stdin.fileno()
-
-    def look() -> None:
-        try:
-            gone = not os.read(pipe, 1024)
-        except OSError:
-            gone = True
-        if gone:
-            loop.remove_reader(pipe)
-            stop.set()
-
-    loop.add_reader(pipe, look)
 
 
 def _write_address(path: Path, server: SimulatorServer) -> None:

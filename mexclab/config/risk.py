@@ -207,6 +207,12 @@ class MonitorSettings(Group):
     least_trades: int = Field(
         default=30, ge=5, le=100_000, description="trades in the window before volume is judged"
     )
+    stream_silence_s: int = Field(
+        default=20,
+        ge=1,
+        le=3600,
+        description="seconds without any sign of life on the stream of a quiet market; pings go every 15 s",
+    )
     venue_errors: int = Field(
         default=5, ge=1, le=10_000, description="answers that failed or were lost in a minute"
     )

@@ -106,6 +106,10 @@ class ListingsSettings(Group):
         le=720,
         description="hours before the opening that a listing must be known",
     )
+    watch_bars: bool = Field(
+        default=False,
+        description="feed the lake's live minutes (`mexclab fetch follow`) to the patterns that live on bars",
+    )
 
 
 class OrderSettings(Group):

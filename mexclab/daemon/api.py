@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from mexclab.daemon import routes_acts, routes_desk, routes_portfolio, routes_rehearsal, routes_risk
 from mexclab.daemon.requests import PROBLEMS
+from mexclab.daemon.snapshot import is_ready
 from mexclab.daemon.station import Station
 from mexclab.daemon.stream import stream
 from mexclab.errors import (
@@ -105,10 +106,15 @@ def _health(station: Station) -> APIRouter:
 
     @router.get("/ready", responses={503: {"description": "something is missing; the body says what"}})
     async def ready() -> JSONResponse:
-        """Whether everything that an entry needs is there, with a reason per check."""
+        """Whether the desk may trade by its rules, with a reason per check.
+
+        ``degraded``: it may, and something that it does not need for that fails.
+        """
         checks = station.checks()
-        good = all(check.ok for check in checks)
-        body = {"ready": good, "checks": [{"name": c.name, "ok": c.ok, "why": c.why} for c in checks]}
+        good = is_ready(checks)
+        rows = [{"name": c.name, "ok": c.ok, "why": c.why, "blocks": c.blocks} for c in checks]
+        degraded = good and not all(check.ok for check in checks)
+        body = {"ready": good, "degraded": degraded, "checks": rows}
         return JSONResponse(body, 200 if good else 503)
 
     return router

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from mexclab.daemon import rows
-from mexclab.daemon.requests import ExitWish, Reason, Tuning
+from mexclab.daemon.requests import Acceptance, ExitWish, Reason, Tuning
 from mexclab.daemon.row_types import (
     EntryRow,
     OrderPage,
@@ -30,7 +30,7 @@ from mexclab.domain.post_mortem import PostMortemRow, post_mortem, to_dict
 from mexclab.errors import VenueUnavailable
 from mexclab.store.codec import Row, decode
 from mexclab.store.ledger import PostgresLedger
-from mexclab.trading import handling, recovery, tuning
+from mexclab.trading import handling, recovery, tuning, write_off
 from mexclab.trading.engine import Engine
 
 PAGE = 5_000  # entries of the ledger that are read at once, and that a history shows at most
@@ -199,6 +199,17 @@ class DeskStation:
                 await recovery.reconcile(self.engine)
                 self._answered = number
         return self.reconciliation()
+
+    async def accept(self, wish: Acceptance) -> str:
+        """Write off what the venue lacks of a symbol.
+
+        Raises:
+            DomainError: it is no symbol, or there is nothing that a person could have seen and accept.
+            VenueUnavailable: the venue does not answer.
+        """
+        async with self._comparing:
+            symbol = Symbol.parse(wish.symbol)
+            return await write_off.accept(self.engine, symbol, wish.by, wish.why)
 
     # -- acts on one snipe -----------------------------------------------------------------------
 

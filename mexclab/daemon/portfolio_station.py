@@ -17,10 +17,11 @@ from typing import TypeVar
 
 from mexclab.domain.clock import MINUTE, SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.market import Market, Symbol
+from mexclab.domain.market import Market, Side, Symbol
 from mexclab.errors import VenueUnavailable
 from mexclab.ports import Ledger
 from mexclab.research.stress import SCENARIOS, Scenario
+from mexclab.trading import shots
 from mexclab.trading.engine import Engine
 from mexclab.trading.lookback import NOW, Cut, Past
 from mexclab.trading.statement import World, statement
@@ -105,12 +106,19 @@ class PortfolioStation:
     async def balances(self) -> BalancesPage:
         """Balances against the venue, which is asked now.
 
+        Entries go by the answer, too, but not while a purchase is on its way: what it locks is free again a
+        moment later, and a look at a page must not stop the next attempt.
+
         Raises:
             VenueUnavailable: it does not answer.
         """
+        engine = self.engine
         async with self._asking:
-            balances = await self.engine.parts.exchange.balances()
-        return balances_page(self.engine.desk, self._world(), balances)
+            if any(order.side is Side.BUY for order in engine.desk.open_orders()):
+                balances = await engine.parts.exchange.balances()
+            else:
+                balances = await shots.read_balances(engine)
+        return balances_page(engine.desk, self._world(), balances)
 
     # -- now -------------------------------------------------------------------------------------
 

@@ -19,14 +19,15 @@ from typing import Any
 import structlog
 import uvicorn
 
-from mexclab import replay
 from mexclab.bootstrap import Assembly, data_folder
 from mexclab.config import Settings
 from mexclab.daemon import api
 from mexclab.daemon.chart import Chart
+from mexclab.daemon.delivery import Delivery
 from mexclab.daemon.desk_station import DeskStation
 from mexclab.daemon.early_door import EarlyDoor
 from mexclab.daemon.halt_file import HaltFile
+from mexclab.daemon.playing import play
 from mexclab.daemon.portfolio_station import PortfolioStation
 from mexclab.daemon.requests import Answer
 from mexclab.daemon.risk_station import RiskStation
@@ -112,11 +113,25 @@ class Daemon:
         # whoever finds this file may call
         _write(data_folder(self.settings) / "daemon.json", self._address())
         forget_farewell(self.settings.data)
-        looking = asyncio.create_task(self.halt_file.watch())
+        delivery = Delivery(self.assembly.post, self.engine)
+        beside = [asyncio.create_task(each) for each in (self.halt_file.watch(), delivery.watch())]
+        beside += self._fed()
         try:
             await self._trade(until_ns, ready, after)
         finally:
-            looking.cancel()
+            for task in beside:
+                task.cancel()
+
+    def _fed(self) -> list[asyncio.Task[None]]:
+        """Who feeds the patterns that live on bars, if there are any and the settings ask for it."""
+        patterns = self.assembly.bar_patterns
+        if not patterns or self.assembly.is_stepped:
+            return []
+        from mexclab.daemon.bar_feed import BarFeed  # most desks need no lake
+        from mexclab.store.lake import Lake
+
+        feed = BarFeed(Lake(self.settings.data / "lake"), patterns, self.engine)
+        return [asyncio.create_task(feed.run())]
 
     async def _recover(self) -> None:
         await self.assembly.venue.start()
@@ -229,7 +244,7 @@ class Daemon:
         if ready is not None:
             await ready()
         try:
-            await replay.run(self.engine, until_ns, self._watch, stepped=self.assembly.is_stepped)
+            await play(self.assembly, until_ns, self._watch)
             self._played = True
             if after is not None and not self.engine.stopping:
                 await after()
@@ -267,7 +282,7 @@ class Daemon:
         wrong = "; ".join(breach.why for breach in clock_breaches(reading, limits, now))
         age = span(now - reading.measured_ns) if reading else ""
         clock_words = f"offset {span(reading.offset_ns)}, measured {age} ago" if reading else "never measured"
-        unknown = engine.desk.unknown_orders()
+        unknown, waiting = engine.desk.unknown_orders(), self.assembly.post.troubles()
         halt = engine.desk.halt
         return [
             Check("ledger", not self.failed and lag < LEDGER_LAG_S, self.failed or lag_words),
@@ -280,7 +295,7 @@ class Daemon:
             Check("orders", not unknown, f"{len(unknown)} of unknown fate" if unknown else "all known"),
             Check("entries", halt is None, f"halted by {halt.by}: {halt.why}" if halt else "allowed"),
             *(Check(each.name, each.ok, each.why) for each in self.assembly.venue.condition()),
-            *(Check("alerts", ok=False, why=trouble) for trouble in self.assembly.post.troubles()),
+            *(Check("alerts", ok=False, why=why, blocks=False) for why in waiting.values()),
         ]
 
     def _polled(self, now: int) -> str:

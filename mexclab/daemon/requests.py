@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mexclab.domain.clock import SECOND
 from mexclab.domain.snipe import LADDERS, ExitPlan, parse_ladder
 from mexclab.errors import DomainError, ParameterError
+from mexclab.trading.permits import UNNAMED
 
 Preset = Literal["conservative", "balanced", "aggressive"]
 
@@ -40,13 +41,23 @@ class Asker(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    by: Words = Field(default="api", max_length=60, description="who asks")
+    by: Words = Field(
+        default=UNNAMED,
+        max_length=60,
+        description="who asks; unnamed, nothing is armed in live mode and no limits are confirmed",
+    )
 
 
 class Reason(Asker):
     """Why a person asks for it; it is journalled."""
 
     why: Words = Field(min_length=1, max_length=2000, description="the reason, in a sentence")
+
+
+class Acceptance(Reason):
+    """What of a symbol the ledger holds and the venue lacks is accepted to be gone."""
+
+    symbol: Words = Field(min_length=1, max_length=40, description="the pair, such as ABCUSDT")
 
 
 class ExitWish(Reason):

@@ -39,6 +39,7 @@ BY_TRIGGER = "trigger "  # the name under which one halts begins so
 CAUSES = "causes"  # the unit of what must not be, and has no measure
 COUNTED = (CAUSES, "orders", "snipes", "symbols")
 AT_LEAST = ("minimum_probability",)  # more of it is better: there is nothing that is used up
+ASKED_FOR = "insufficient_balance"  # its bound is the venue's answer, and as old as that
 BADNESS: Mapping[MonitorState, int] = MappingProxyType({
     MonitorState.TRIPPED: 0, MonitorState.WARNING: 1, MonitorState.QUIET: 2, MonitorState.UNKNOWN: 3,
 })  # fmt: skip
@@ -60,6 +61,7 @@ NAMES: Mapping[str, str] = MappingProxyType({
     "price_above_cap": "best ask",
     "price_collar": "price",
     "minimum_probability": "probability, at least",
+    "quote_asset": "asset it is paid in",
 })  # fmt: skip
 
 
@@ -71,7 +73,7 @@ class Money:
     realised: Decimal
     unrealised: Decimal | None
     today: Decimal
-    equity: Decimal  # without what cannot be priced
+    equity: Decimal  # what cannot be priced at its cost
 
     @property
     def profit(self) -> Decimal:
@@ -81,14 +83,14 @@ class Money:
 def money_of(engine: Engine) -> Money:
     """The desk's money now."""
     portfolio, now = engine.desk.portfolio, engine.parts.clock.now_ns()
-    unrealised = portfolio.unrealised(prices_of(engine))
-    open_profit = unrealised or ZERO
+    prices = prices_of(engine)
+    unrealised, open_profit = portfolio.unrealised(prices), portfolio.valued(prices).unrealised
     return Money(
         at_risk=engine.desk.committed(),
         realised=portfolio.realised,
         unrealised=unrealised,
         today=portfolio.realised_on(now) + open_profit,
-        equity=portfolio.opening_balance + portfolio.realised + open_profit,
+        equity=portfolio.equity(open_profit),
     )
 
 
@@ -102,16 +104,12 @@ def prices_of(engine: Engine) -> dict[Symbol, Decimal]:
 
 def limit_rows(engine: Engine) -> list[LimitRow]:
     """Every limit that does not belong to one entry alone, and how much of it is used."""
-    return [_limit(use, engine.rules.quote_asset) for use in _usage(engine)]
+    return [_row(engine, use) for use in _usage(engine)]
 
 
 def gauges(engine: Engine) -> list[LimitRow]:
     """Those of them that a bar can show: what has a measure, and what must not be and is."""
-    return [
-        _limit(use, engine.rules.quote_asset)
-        for use in _usage(engine)
-        if use.unit != CAUSES and (use.bound or use.used)
-    ]
+    return [_row(engine, use) for use in _usage(engine) if use.unit != CAUSES and (use.bound or use.used)]
 
 
 def _usage(engine: Engine) -> tuple[risk.LimitUse, ...]:
@@ -122,6 +120,11 @@ def _facts_now(engine: Engine) -> Facts:
     now = engine.parts.clock.now_ns()
     lacking = permits.missing(engine.desk, engine.rules, now)
     return replace(shots.facts_of(engine, None, now), missing=lacking)
+
+
+def _row(engine: Engine, use: risk.LimitUse) -> LimitRow:
+    row = _limit(use, engine.rules.quote_asset)
+    return replace(row, asked_ns=engine.balances_ns) if use.name == ASKED_FOR else row
 
 
 def _limit(use: risk.LimitUse, quote: str) -> LimitRow:
@@ -219,6 +222,7 @@ def monitor_rows(engine: Engine) -> list[MonitorRow]:
     common = len(found)
     for symbol in monitors.followed:
         found += monitors.readings(symbol, now)[:-common]
+    found += engine.questions.past_prices.readings(now)
     found.sort(key=lambda each: (BADNESS[each.state], str(each.symbol or ""), each.monitor))
     return [_monitor(engine, each) for each in found]
 

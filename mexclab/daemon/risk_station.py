@@ -100,7 +100,7 @@ class RiskStation:
         """The world as it is now, with the balance asked for: the one at hand is as old as the last check."""
         engine = self.engine
         try:
-            engine.balances = await engine.parts.exchange.balances()
+            await shots.read_balances(engine)
             book = engine.books.get(market.symbol) or await engine.parts.venue.book(market.symbol)
             is_known = True
         except VenueUnavailable:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
-    """One limit and what is used of it. ``used`` None: not known, and then entries are refused."""
+    """One limit and what is used of it. ``used`` None: not known, and then entries are refused.
+
+    ``asked_ns`` tells when the venue was asked for what bounds it; None: it is known at any moment.
+    """
 
     limit: str  # its name in the settings
     name: str  # in words
@@ -21,6 +24,7 @@ class LimitRow:
     fraction: float | None
     broken: bool
     why: str = ""
+    asked_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

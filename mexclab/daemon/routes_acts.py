@@ -6,7 +6,17 @@ from collections.abc import Awaitable
 
 from fastapi import APIRouter
 
-from mexclab.daemon.requests import UNKNOWN, Answer, Asker, ExitWish, Reason, SnipeId, Tuning, unknown
+from mexclab.daemon.requests import (
+    UNKNOWN,
+    Acceptance,
+    Answer,
+    Asker,
+    ExitWish,
+    Reason,
+    SnipeId,
+    Tuning,
+    unknown,
+)
 from mexclab.daemon.row_types import ReconciliationPage
 from mexclab.daemon.station import Station
 
@@ -56,6 +66,11 @@ def _desk(station: Station, routes: APIRouter) -> None:
     async def reconcile() -> ReconciliationPage:
         """Compare the ledger with the venue now."""
         return await station.desk.reconcile()
+
+    @routes.post("/reconcile/accept")
+    async def accept(wish: Acceptance) -> Answer:
+        """Write off what the venue lacks of a symbol, as the last comparison found it."""
+        return await done(station, station.desk.accept(wish))
 
     @routes.post("/strategy")
     async def tune(wish: Tuning) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -24,11 +25,21 @@ SHOWN = 50  # orders of others, and results told in a line, that a picture holds
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the health report: whether it holds, and a reason either way."""
+    """One line of the health report: whether it holds, and a reason either way.
+
+    Attributes:
+        blocks: while it does not hold, nothing may be entered; else the desk is degraded and trades on.
+    """
 
     name: str
     ok: bool
     why: str
+    blocks: bool = True
+
+
+def is_ready(checks: Iterable[Check]) -> bool:
+    """Whether the desk may trade by its rules."""
+    return all(check.ok or not check.blocks for check in checks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ def snapshot(
         "version": view.version,
         "speed": speed,
         "halt": asdict(desk.halt) if desk.halt else None,
-        "health": {"ready": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]},
+        "health": {"ready": is_ready(checks), "checks": [asdict(check) for check in checks]},
         "risk": risk_rows.shown(engine),
         "listings": _listings(engine),
         "positions": [_position(engine, position) for position in desk.portfolio.held],

@@ -120,6 +120,8 @@ def _order(event: e.Event, desk: Desk) -> tuple[str, str, str] | None:
             )
         case e.OrderCanceled(client_id=client_id, why=why):
             return "info", _symbol(e.snipe_of(client_id), desk), f"{client_id} ended: {why}"
+        case e.WrittenOff(symbol=symbol, quantity=quantity, by=by, why=why):
+            return "bad", str(symbol), f"{quantity} written off by {by}: {why}"
         case e.OrderDecided(order=order) if order.side == "SELL":
             return "info", str(order.symbol), f"{order.leg}: sell {order.quantity} at {order.price}"
     return None
@@ -150,7 +152,7 @@ def _desk(event: e.Event) -> tuple[str, str, str] | None:
         case e.SourceChanged(source=source, degraded=degraded, what=what):
             return ("warn" if degraded else "good"), "", f"{source}: {what}"
         case e.AlertRaised(level=level, text=text):
-            return ("bad" if level == "critical" else "warn"), "", text
+            return {"critical": "bad", "info": "info"}.get(level, "warn"), "", text
     return None
 
 

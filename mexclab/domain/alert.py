@@ -14,7 +14,7 @@ LONGEST = 2_000  # characters of one alert: a receiver that refuses long ones wo
 # the entries that are alerts, by their names in the ledger
 ALERT_KINDS = (
     "AlertRaised", "Halted", "Resumed", "ProtectionRaised", "ProtectionReleased", "MonitorChanged",
-    "LimitsConfirmed", "Rehearsed", "SagaEnded", "DaemonStarted", "DaemonStopped",
+    "LimitsConfirmed", "Rehearsed", "SagaEnded", "WrittenOff", "DaemonStarted", "DaemonStopped",
 )  # fmt: skip
 
 
@@ -118,6 +118,9 @@ def _kept_short(event: e.Event) -> tuple[str, str] | None:
         case e.SagaEnded(saga_id=name, outcome="compensated", why=why):
             # a desk that takes one back by itself alerts that when it decides it; this is how it ended
             return "info", f"the intent {name} was taken back: {why}"
+        case e.WrittenOff(symbol=symbol, quantity=quantity, by=by, why=why):
+            gone = f"{quantity} {symbol.base} are gone, at a loss of what they cost"
+            return "warning", f"{by} accepted that {gone}: {why}"
         case e.DaemonStarted(mode=mode, venue=venue, version=version):
             return "info", f"the desk started: {mode}, {venue}, mexclab {version}"
         case e.DaemonStopped(why=why):

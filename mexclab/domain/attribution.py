@@ -82,18 +82,22 @@ class _Tally:
             self.bought += fill.value
         else:
             self.sold += fill.value
-        self.realised += after.realised - before.realised
+        self.move(before, after)
         if fill.fee:
             self.fees[fill.fee_asset] = self.fees.get(fill.fee_asset, ZERO) + fill.fee
         if fill.fee and fill.fee_asset not in (fill.symbol.base, fill.symbol.quote):
             pair = Symbol(fill.fee_asset, fill.symbol.quote)
             self.other_fees[pair] = self.other_fees.get(pair, ZERO) + fill.fee
-        quantity, cost = self.held.get(fill.symbol, (ZERO, ZERO))
+
+    def move(self, before: Position, after: Position) -> None:
+        """What a change of a position is to this share: realised, and held."""
+        self.realised += after.realised - before.realised
+        quantity, cost = self.held.get(after.symbol, (ZERO, ZERO))
         quantity, cost = quantity + after.quantity - before.quantity, cost + after.cost - before.cost
         if quantity or cost:
-            self.held[fill.symbol] = quantity, cost
+            self.held[after.symbol] = quantity, cost
         else:
-            self.held.pop(fill.symbol, None)
+            self.held.pop(after.symbol, None)
 
     def settle(self, symbol: Symbol, price: Decimal) -> None:
         """The symbol is empty: what strategies sold or left of one another changes hands at ``price``."""
@@ -127,6 +131,10 @@ class Attribution:
                 before = self._booked.portfolio.positions.get(fill.symbol) or Position(fill.symbol)
                 if self._booked.take(event) is not None:
                     self._book(fill, before)
+            case e.WrittenOff(symbol=symbol):
+                before = self._booked.portfolio.positions.get(symbol) or Position(symbol)
+                self._booked.take(event)
+                self._write_off(event, before)
 
     def _book(self, fill: Fill, before: Position) -> None:
         snipe_id = e.snipe_of(fill.client_id)
@@ -143,6 +151,14 @@ class Attribution:
         sign = 1 if fill.side is Side.SELL else -1
         cost = fill.fee if fill.fee_asset == fill.symbol.quote else ZERO
         self._cash[snipe_id] = self._cash.get(snipe_id, ZERO) + sign * fill.value - cost
+
+    def _write_off(self, event: e.WrittenOff, before: Position) -> None:
+        after, strategy = before.without(event.quantity), self._strategy_of.get(event.snipe_id, UNKNOWN)
+        for tally in (self._symbols[event.symbol], self._strategies.setdefault(strategy, _Tally())):
+            tally.move(before, after)
+        if not after.quantity:
+            for tally in self._strategies.values():
+                tally.settle(event.symbol, ZERO)
 
     def by_symbol(self) -> list[Share]:
         """A share per symbol that was ever traded, by name."""

@@ -12,6 +12,12 @@ SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+AHEAD_NS = SECOND  # what is stamped further ahead of our clock than this is of no age that we know
+
+
+def is_older(at_ns: int, now_ns: int, most_ns: int) -> bool:
+    """Whether something is older than ``most_ns``, or of no age that we know: stamped after ``now_ns``."""
+    return not -AHEAD_NS <= now_ns - at_ns <= most_ns
 
 
 def utc(at_ns: int) -> datetime:

@@ -12,6 +12,7 @@ from mexclab.domain import events as e
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.marks import peaks_after
 from mexclab.domain.order import Fill, Order, OrderState
+from mexclab.domain.pauses import fold as fold_pause
 from mexclab.domain.portfolio import ZERO, Portfolio
 from mexclab.domain.protection import Protection
 from mexclab.domain.saga import Saga
@@ -72,10 +73,15 @@ class Desk:
         self.sagas: dict[str, Saga] = {}  # those that go on, by id
         self.folded = 0  # how many events were taken in, or were tried
         self.disputed: dict[Symbol, str] = {}  # symbols whose venue reports could not be booked, and why
+        self.disputed_trades: dict[str, None] = {}  # trades that could not be booked and have been said
+        self.written_off: dict[str, Decimal] = {}  # by snipe, what a person accepted to be gone, base units
         self._trades: dict[str, None] = {}
         self._by_snipe: dict[str, tuple[str, ...]] = {}
         self._open: dict[str, None] = {}  # client ids in the order they were decided
+        self._buying: dict[str, None] = {}  # of those, the purchases
+        self._unknown = 0  # how many of them are of unknown fate
         self._live: dict[str, None] = {}  # ids of snipes that are not over, in the order of their plans
+        self.busy = 0  # how many of those fire, or hold something
 
     @classmethod
     def of(cls, events: Iterable[e.Event]) -> Desk:
@@ -97,6 +103,12 @@ class Desk:
     def open_orders(self) -> Iterator[Order]:
         """Orders of which more may come, the oldest first."""
         return map(self.orders.__getitem__, self._open)
+
+    def staked_orders(self) -> Iterator[Order]:
+        """Of the open orders, the purchases and those of unknown fate: the few that entries ask for."""
+        if self._unknown:
+            return (order for order in self.open_orders() if order.is_staked)
+        return map(self.orders.__getitem__, self._buying)
 
     def orders_of(self, snipe_id: str) -> list[Order]:
         return [self.orders[client_id] for client_id in self._by_snipe.get(snipe_id, ())]
@@ -188,8 +200,6 @@ class Desk:
             case e.Resumed():
                 self.halt = None
                 self.disputed.clear()
-            case e.ReportDisputed(symbol=symbol):
-                self.disputed[symbol] = event.why
             case e.SignalRaised(signal=signal):
                 self.signals[signal.signal_id] = signal
             case e.PlanDeclined(signal_id=signal_id):
@@ -205,7 +215,7 @@ class Desk:
             case e.ExternalOrderSeen():
                 self.external[event.venue_id] = event
             case e.ProtectionRaised() | e.ProtectionReleased():
-                self._fold_protection(event)
+                fold_pause(self.protections, self.spent, event)
             case e.MonitorChanged():
                 self.monitors[event.monitor, "" if event.symbol is None else str(event.symbol)] = event
                 if event.state == "unknown":  # nobody looks any more: there is nothing to show
@@ -225,21 +235,6 @@ class Desk:
                 self._fold_exit(event)
             case _:
                 self._fold_order(event)
-
-    def _fold_protection(self, event: e.ProtectionRaised | e.ProtectionReleased) -> None:
-        new = event.protection if isinstance(event, e.ProtectionRaised) else None
-        if new is not None:
-            over = [key for key, each in self.protections.items() if each.gives_way(new, event.at_ns)]
-        elif isinstance(event, e.ProtectionReleased):
-            over = [event.protection_id]
-            if over[0] not in self.protections:
-                raise DomainError(f"there is no protection {over[0]!r}", protection_id=over[0])
-        for key in over:  # remembered, so that the same cause does not raise it again
-            self.spent[key] = self.protections.pop(key).forgotten_ns
-        for key in [key for key, until_ns in self.spent.items() if until_ns <= event.at_ns]:
-            del self.spent[key]
-        if new is not None:
-            self.protections[new.protection_id] = new
 
     def _fold_order(self, event: e.Event) -> None:
         match event:
@@ -264,6 +259,12 @@ class Desk:
                 order = self._order(client_id)
                 executed = max(event.executed, order.executed or ZERO)
                 self._put(order.moved(OrderState.CANCELED, why=event.why, executed=executed))
+            case e.ReportDisputed(symbol=symbol):
+                self.disputed[symbol] = event.why
+                if event.trade_id:
+                    self.disputed_trades[event.trade_id] = None
+            case e.WrittenOff():
+                self._write_off(event)
             case e.Fired(client_id=client_id):
                 self._put(changed(self._order(client_id), left_ns=event.at_ns))
             case _:
@@ -339,7 +340,13 @@ class Desk:
             return
         self._put(self._order(fill.client_id).filled_by(fill))
         self._trades[fill.trade_id] = None
+        self.disputed_trades.pop(fill.trade_id, None)
         self.portfolio = self.portfolio.after(fill)
+
+    def _write_off(self, event: e.WrittenOff) -> None:
+        snipe_id = self._snipe(event.snipe_id).snipe_id
+        self.portfolio = self.portfolio.without(event.symbol, event.quantity, event.at_ns)
+        self.written_off[snipe_id] = self.written_off.get(snipe_id, ZERO) + event.quantity
 
     @property
     def trade_count(self) -> int:
@@ -350,18 +357,19 @@ class Desk:
         return trade_id in self._trades
 
     def _keep(self, snipe: Snipe) -> None:
+        before = self.snipes.get(snipe.snipe_id)
         self.snipes[snipe.snipe_id] = snipe
-        if snipe.state.is_over:
-            self._live.pop(snipe.snipe_id, None)
-        else:
-            self._live[snipe.snipe_id] = None
+        self.busy += snipe.state.is_busy - (before is not None and before.state.is_busy)
+        _mark(self._live, snipe.snipe_id, not snipe.state.is_over)
 
     def _put(self, order: Order) -> None:
-        self.orders[order.client_id] = order
-        if order.is_live:
-            self._open[order.client_id] = None
-        else:
-            self._open.pop(order.client_id, None)
+        before, client_id = self.orders.get(order.client_id), order.client_id
+        self.orders[client_id] = order
+        unknown, is_live = OrderState.UNKNOWN, order.is_live
+        self._unknown += (order.state is unknown) - (before is not None and before.state is unknown)
+        _mark(self._open, client_id, is_live)
+        if order.side is Side.BUY:
+            _mark(self._buying, client_id, is_live)
 
     def _order(self, client_id: str) -> Order:
         try:
@@ -374,6 +382,13 @@ class Desk:
             return self.snipes[snipe_id]
         except KeyError:
             raise DomainError(f"snipe {snipe_id} was never planned", snipe_id=snipe_id) from None
+
+
+def _mark(names: dict[str, None], name: str, is_in: bool) -> None:
+    if is_in:
+        names[name] = None
+    else:
+        names.pop(name, None)
 
 
 # what most entries of a ledger are, and is found at once

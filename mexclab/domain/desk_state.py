@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from mexclab.domain import events as e
 from mexclab.domain.desk import Desk, Halt, Result
-from mexclab.domain.market import Symbol
+from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Order
 from mexclab.domain.portfolio import Fees, Portfolio, Position
 from mexclab.domain.protection import Protection
@@ -66,6 +66,8 @@ class DeskState:
         live_snipes: ids of the snipes that are not over, in the desk's order.
         declined: signal id and why no plan was made of it.
         disputed: symbol and why its reports could not be booked.
+        disputed_trades: ids of the trades among those reports.
+        written_off: snipe id and what of it a person accepted to be gone, in base units.
 
     Raises:
         DomainError: it names an order or a snipe that it does not hold.
@@ -95,6 +97,8 @@ class DeskState:
     peaks: tuple[e.EquityMarked, ...]
     rehearsed: e.Rehearsed | None
     sagas: tuple[Saga, ...]
+    disputed_trades: tuple[str, ...]
+    written_off: tuple[tuple[str, Decimal], ...]
 
     def __post_init__(self) -> None:
         strays = {*self.open_orders}.difference(order.client_id for order in self.orders)
@@ -131,6 +135,8 @@ class DeskState:
             peaks=desk.peaks,
             rehearsed=desk.rehearsed,
             sagas=tuple(desk.sagas.values()),
+            disputed_trades=tuple(desk.disputed_trades),
+            written_off=tuple(desk.written_off.items()),
         )
 
 
@@ -158,9 +164,14 @@ def put(desk: Desk, state: DeskState) -> None:
     desk.first_trades.update(dict.fromkeys(state.first_trades))
     desk.external.update((seen.venue_id, seen) for seen in state.external)
     desk.disputed.update(state.disputed)
+    desk.disputed_trades.update(dict.fromkeys(state.disputed_trades))
+    desk.written_off.update(state.written_off)
     desk._results.update((result.snipe_id, result) for result in state.results)
     desk._open.update(dict.fromkeys(state.open_orders))
     desk._live.update(dict.fromkeys(state.live_snipes))
+    desk._buying.update((each, None) for each in state.open_orders if desk.orders[each].side is Side.BUY)
+    desk._unknown = len(desk.unknown_orders())
+    desk.busy = sum(snipe.state.is_busy for snipe in state.snipes)
     desk._trades.update((fill.trade_id, None) for order in state.orders for fill in order.fills)
     by_snipe: dict[str, list[str]] = {}
     for order in state.orders:

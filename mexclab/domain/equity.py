@@ -20,8 +20,7 @@ class Point:
     """The equity at one moment, in quote units.
 
     A mark was made at the best bids of its moment. A close is a snipe's end: it is exact when nothing else is
-    held and no fee was ever taken in a third asset; otherwise ``unrealised`` and ``exposure`` are None, and
-    ``equity`` takes what is held at its cost and leaves such fees out.
+    held; otherwise ``unrealised`` and ``exposure`` are None, and ``equity`` takes what is held at its cost.
 
     Attributes:
         kind: ``start``, ``mark`` or ``close``.
@@ -49,7 +48,7 @@ class Booked:
         self._trades: set[str] = set()
 
     def take(self, event: e.Event) -> Fill | None:
-        """Take one event in; the trade that it booked, if it did.
+        """Take one event in; the trade that it booked, if it did. What is written off is gone at its cost.
 
         Raises:
             DomainError: more would be sold than is held.
@@ -61,6 +60,8 @@ class Booked:
                 self.portfolio = self.portfolio.after(fill)
                 self._trades.add(fill.trade_id)
                 return fill
+            case e.WrittenOff(symbol=symbol, quantity=quantity):
+                self.portfolio = self.portfolio.without(symbol, quantity, event.at_ns)
             case e.OrderDecided():
                 self.has_begun = True
             case e.DaemonStarted() if not self.has_begun:
@@ -91,9 +92,7 @@ class EquityCurve:
             case e.EquityMarked():
                 self._add(event.at_ns, MARK, event.unrealised, event.exposure, event)
             case e.SnipeMoved(to=SnipeState.CLOSED):
-                portfolio = self._booked.portfolio
-                is_exact = not portfolio.held and not portfolio.other_fees
-                nothing = ZERO if is_exact else None
+                nothing = None if self._booked.portfolio.held else ZERO
                 self._add(event.at_ns, CLOSE, nothing, nothing)
 
     def _add(
@@ -105,7 +104,7 @@ class EquityCurve:
         mark: e.EquityMarked | None = None,
     ) -> None:
         portfolio = self._booked.portfolio
-        equity = mark.equity if mark else portfolio.opening_balance + portfolio.realised
+        equity = mark.equity if mark else portfolio.equity()
         if unrealised is not None and not (mark and mark.unpriced):
             self.peak = max(self.peak, equity)
         fall = max((self.peak - equity) / self.peak, ZERO) if self.peak > 0 else ZERO

@@ -27,6 +27,7 @@ from mexclab.domain.risk_events import (
     SagaEnded as SagaEnded,
     SagaStepped as SagaStepped,
     VerdictGiven as VerdictGiven,
+    WrittenOff as WrittenOff,
 )
 
 # isort: on
@@ -263,6 +264,7 @@ class ReportDisputed:
     client_id: str
     symbol: Symbol
     why: str
+    trade_id: str = ""  # of the trade that could not be booked, if it was one
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +372,7 @@ Event: TypeAlias = Union[  # noqa: UP007  # 45 bars in a row would read worse
     OrderAccepted, OrderRejected, OrderLost, OrderFilled, CancelSent, OrderCanceled, ReportDisputed,
     ExternalOrderSeen, ExitDecided, ExitReplaced, StopRaised, Halted, Resumed, Reconciled, AlertRaised,
     WireDrifted, SourceChanged, ProtectionRaised, ProtectionReleased, MonitorChanged, LimitsConfirmed,
-    AccountChecked, EquityMarked, Rehearsed, SagaBegun, SagaStepped, SagaEnded,
+    AccountChecked, EquityMarked, Rehearsed, SagaBegun, SagaStepped, SagaEnded, WrittenOff,
 ]  # fmt: skip
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -381,18 +383,15 @@ def correlation(event: Event) -> str:
     match event:
         case SignalRaised(signal=signal):
             return signal.signal_id
-        case SnipePlanned(plan=plan):
-            return plan.snipe_id
-        case OrderDecided(order=order):
-            return order.snipe_id
+        case SnipePlanned(plan=Plan(snipe_id=text)) | OrderDecided(order=Order(snipe_id=text)):
+            return text
         case PlanDeclined(signal_id=text) | AlertRaised(correlation_id=text):
             return text
         case OrderFilled(fill=fill):
             return snipe_of(fill.client_id)
         case SagaBegun(saga_id=text) | SagaStepped(saga_id=text) | SagaEnded(saga_id=text):
             return text
-    snipe_id: str = getattr(event, "snipe_id", "")
-    return snipe_id or snipe_of(getattr(event, "client_id", ""))
+    return str(getattr(event, "snipe_id", "")) or snipe_of(getattr(event, "client_id", ""))
 
 
 def snipe_of(client_id: str) -> str:

@@ -13,7 +13,7 @@ LONGEST_NS = 366 * DAY  # no rule looks further back
 
 def mark_of(portfolio: Portfolio, worth: Valuation, at_ns: int) -> EquityMarked:
     """What everything is worth, to be written down; what has no price stands at what it cost."""
-    equity = portfolio.opening_balance + worth.realised + worth.unrealised - worth.other_fees
+    equity = portfolio.equity(worth.unrealised)
     return EquityMarked(at_ns, equity, worth.unrealised, worth.exposure, worth.unpriced)
 
 

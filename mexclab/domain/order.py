@@ -128,7 +128,7 @@ class Order:
     acked_ns: int | None = None
     venue_id: str | None = None
     why: str = ""
-    left_ns: int | None = None  # when it was let go, for a shot that was loaded ahead
+    left_ns: int | None = None  # when it was let go, if that was not as soon as it was sent
     cancel_ns: int | None = None  # when we last asked for its cancellation
     executed: Decimal | None = None  # what the venue said had traded when it ended the order
     fills: tuple[Fill, ...] = ()
@@ -166,6 +166,16 @@ class Order:
     def is_live(self) -> bool:
         """Whether more may come of it: it can still trade, or trades of it are on their way."""
         return self.state.is_open or self.awaits_fills
+
+    @property
+    def gone_ns(self) -> int:
+        """From when on its request may have been at the venue, and an answer to it is due."""
+        return max(self.sent_ns or self.decided_ns, self.left_ns or 0)
+
+    @property
+    def is_staked(self) -> bool:
+        """Of an order that is live: whether it may still spend money, or nobody knows what it does."""
+        return self.side is Side.BUY or self.state is OrderState.UNKNOWN
 
     @property
     def value_at_risk(self) -> Decimal:

@@ -85,6 +85,7 @@ class _Tally:
     fees_quote: Decimal = ZERO
     paid: Decimal = ZERO  # fees in quote
     taken: Decimal = ZERO  # fees in base
+    written_off: Decimal = ZERO  # what a person accepted to be gone, in base units
 
     def shot(self) -> OrderPhases | None:
         """The shot that the phases tell of: see ``PostMortemRow``."""
@@ -105,6 +106,8 @@ class _Tally:
                     self.stopped.add(order.client_id)
             case e.OrderFilled(fill=fill):
                 self._fill(fill)
+            case e.WrittenOff(quantity=quantity):
+                self.written_off += quantity
             case e.SnipeMoved():
                 self._move(event)
             case e.SnipeRetimed():
@@ -259,6 +262,7 @@ _SNIPES: frozenset[type] = frozenset(
         *(e.SnipeMoved, e.SnipeRetimed, e.PreflightDone, e.VerdictGiven, e.FirstBookSeen, e.FirstTradeSeen),
         *(e.OrderDecided, e.OrderSent, e.Fired, e.ShotTimed, e.OrderAccepted, e.OrderRejected),
         *(e.OrderLost, e.OrderFilled, e.OrderCanceled, e.ExitDecided, e.ExitReplaced, e.StopRaised),
+        e.WrittenOff,
     }
 )
 
@@ -312,7 +316,7 @@ def _row(tally: _Tally) -> PostMortemRow:
         average_entry=_average(entries), average_exit=_average(exits),
         stop_price=tally.stop_price(), peak_price=tally.peak_price,
         exit_reference=reference, exit_slippage=exit_slippage,
-        held=bought - sold - tally.taken, spent=spent, received=received,
+        held=bought - sold - tally.taken - tally.written_off, spent=spent, received=received,
         fees=tuple(sorted(tally.fees.items())), fees_quote=tally.fees_quote,
         profit=received - spent - tally.paid, exit_why=tally.exit_why, exit_words=tally.exit_words,
         refusals=tuple(tally.refusals), plan=plan, signal=tally.signal,

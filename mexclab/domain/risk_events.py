@@ -1,4 +1,4 @@
-"""Events of risk and safety: verdicts, protections, monitors, permits, marks, sagas, rehearsals.
+"""Events of risk and safety: verdicts, protections, monitors, permits, marks, sagas, rehearsals, write-offs.
 
 Part of :mod:`mexclab.domain.events`, whose rules hold here too.
 """
@@ -108,6 +108,21 @@ class Rehearsed:
     resumed_ns: int
     evidence: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenOff:
+    """A person accepted that what a snipe held is not on the account any more, and why.
+
+    ``quantity`` is in base units. What it brought is not known here: it counts as sold for nothing.
+    """
+
+    at_ns: int
+    snipe_id: str
+    symbol: Symbol
+    quantity: Decimal
+    by: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

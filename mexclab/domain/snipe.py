@@ -33,6 +33,11 @@ class SnipeState(StrEnum):
         return self in (SnipeState.CLOSED, SnipeState.ABORTED, SnipeState.MISSED)
 
     @property
+    def is_busy(self) -> bool:
+        """It fires, or it holds something."""
+        return self in (SnipeState.ENTERED, SnipeState.EXITING, SnipeState.FIRING)  # most are the first
+
+    @property
     def is_waiting(self) -> bool:
         """Nothing has been sent for it yet."""
         return self in (SnipeState.PLANNED, SnipeState.PREFLIGHT, SnipeState.ARMED)

@@ -1,7 +1,7 @@
 """Finding pattern plug-ins: entry points of the group ``mexclab.patterns``.
 
 A plug-in is a class whose constructor takes the ``listings`` settings and whose instances are
-``mexclab.ports.Pattern``::
+``mexclab.ports.Pattern``, or besides ``mexclab.ports.BarPattern``, which live on closed bars::
 
     [project.entry-points."mexclab.patterns"]
     my_sign = "my_package:MySign"

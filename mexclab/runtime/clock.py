@@ -1,30 +1,86 @@
-"""Clocks: the system's, a scaled one for demos, and one that a replay moves by hand."""
+"""Clocks: the system's, a scaled one for demos, and one that a replay moves by hand.
+
+The live desk asks this machine what time it is once, at its start. From then on it counts what has passed
+since, by a clock that nobody can set, and adds what it measured that the venue is ahead (decision 0021).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import bisect
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from mexclab.domain.clock import MILLISECOND, SECOND
+from mexclab.domain.reports import ClockReading
 from mexclab.errors import DomainError
 
 SPIN_NS = 2_500_000  # asyncio wakes a millisecond or two late: the rest of a wait is spun
 SLIP_NS = 5 * MILLISECOND  # accelerated work that falls behind by more than this moves the schedule
 SLICE_NS = 50 * MILLISECOND  # a long wait is cut, so that a clock that is changed under us is noticed
+SET_NS = SECOND  # the machine's two clocks may part by less than this between two measurements
+DOUBT_NS = SECOND  # an offset that is known no better does not move a clock that has been measured before
+
+# the one that counts on while the machine sleeps, as the venue does
+_NAME = "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME"
+_COUNTING: int | None = getattr(time, _NAME, None)
+
+
+def steady_ns() -> int:
+    """Nanoseconds since some moment in the past. It is never set, never goes back, and does not sleep.
+
+    Where the system has no such clock it is the one that times short spans, which on Windows does the same.
+    """
+    return time.perf_counter_ns() if _COUNTING is None else time.clock_gettime_ns(_COUNTING)
 
 
 class SystemClock:
-    """Real time: this machine's clock, moved by what is known of the venue's (``shift_ns``)."""
+    """Real time: what has passed since the start, moved by what is known of the venue's clock (``shift_ns``).
 
-    def __init__(self) -> None:
+    Somebody who sets this machine's clock (a person, a time service, a virtual machine that resumes) does not
+    move it. A machine that slept wakes up at the right time: what fell due meanwhile is due at once, the
+    venue's clock is measured anew, and until then, being measured long ago, it allows no entry. A virtual
+    machine that was stopped may not notice: then its two clocks part as soon as the other one is set right,
+    and ``was_set`` says so until the venue's has been measured.
+
+    Args:
+        wall_ns: this machine's clock, which anybody may set.
+        steady: one that nobody can.
+    """
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, steady: Callable[[], int] = steady_ns
+    ) -> None:
         self.shift_ns = 0  # venue minus ours
+        self.steady_ns = steady
+        self._wall_ns = wall_ns
+        self._anchor_ns = wall_ns() - steady()
+        self._apart_ns = 0  # the wall clock minus ours, when the venue's was measured
+        self._is_measured = False
+
+    def machine_ns(self) -> int:
+        """This machine's time as it would be had nobody set it since the start."""
+        return self.steady_ns() + self._anchor_ns
 
     def now_ns(self) -> int:
-        return time.time_ns() + self.shift_ns
+        return self.steady_ns() + self._anchor_ns + self.shift_ns
+
+    def was_set(self) -> bool:
+        return abs(self._wall_ns() - self.machine_ns() - self._apart_ns) > SET_NS
+
+    def follow(self, reading: ClockReading) -> None:
+        """Go by what was measured against ``machine_ns``.
+
+        An answer that contradicts all before it leaves more doubt than is worth moving the clock for: until
+        the next ones tell which is right it goes on, and the limits refuse entries by the reading itself.
+        """
+        if self._is_measured and reading.error_ns > DOUBT_NS:
+            return
+        self.shift_ns, self._is_measured = reading.offset_ns, True
+        self._apart_ns = self._wall_ns() - self.machine_ns()
 
     async def sleep_until(self, at_ns: int) -> None:
         await _sleep(lambda: at_ns - self.now_ns())
@@ -53,6 +109,9 @@ class ManualClock:
 
     def lateness_ns(self, at_ns: int) -> int:
         return self._now - at_ns
+
+    def was_set(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +202,9 @@ class ScaledClock:
 
     def lateness_ns(self, at_ns: int) -> int:
         return self._wall() - self.pace.wall_after(at_ns)
+
+    def was_set(self) -> bool:
+        return False
 
 
 async def _sleep(left_ns: Callable[[], int]) -> None:

@@ -12,6 +12,8 @@ import stat
 from pathlib import Path
 
 REASON_BYTES = 2_000
+NO_REASON = "no reason given"
+"""What is journalled for a halt without words: who halts in an emergency is not asked for any."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from mexclab.config.risk import AlertSettings
 from mexclab.domain.alert import ALERT_KINDS, Alert, Mark, worded
-from mexclab.domain.clock import SECOND
+from mexclab.domain.clock import SECOND, written
 from mexclab.domain.events import Event
 from mexclab.errors import MexclabError
 from mexclab.runtime.notify import LONGEST_WAIT_S, Notifier, Refusal
@@ -84,6 +84,7 @@ class Courier:
         self._terms = terms
         self._now_ns = now_ns
         self._mark: Mark | None = None
+        self._since_ns = now_ns()  # of the first refusal in a row that this process has seen
         self._is_kept = True
         self._news = threading.Event()
         self._over = threading.Event()
@@ -105,7 +106,8 @@ class Courier:
             return f"{self.notifier.name}: nobody delivers any more; start the desk again"
         if mark is None or not mark.attempts:
             return ""
-        return f"{self.notifier.name}: {mark.why}, {mark.attempts} tries"
+        since = written(self._since_ns)
+        return f"{self.notifier.name}: alerts not delivered since {since}: {mark.why}, {mark.attempts} tries"
 
     def last_call(self, until_s: float) -> None:
         """Deliver what waits up to this moment of the monotonic clock; the rest waits for a start."""
@@ -168,6 +170,8 @@ class Courier:
     def _refused(self, alert: Alert, refusal: Refusal) -> float:
         before = self._mark or Mark(alert.seq - 1)
         attempts = before.attempts + 1
+        if attempts == 1:
+            self._since_ns = self._now_ns()
         wait_s = self._terms.wait_s(attempts, refusal)
         log.warning(
             "an alert was not taken", sink=self.notifier.name, alert=alert.alert_id, attempts=attempts,
@@ -213,9 +217,10 @@ class Post:
         for courier in self._couriers:
             courier.stir()
 
-    def troubles(self) -> list[str]:
-        """Where alerts wait, and why, one sentence for each such sink."""
-        return [trouble for courier in self._couriers if (trouble := courier.trouble())]
+    def troubles(self) -> dict[str, str]:
+        """Where alerts wait, since when, and why: a sentence for each such sink, by its name."""
+        found = {courier.notifier.name: courier.trouble() for courier in self._couriers}
+        return {name: trouble for name, trouble in found.items() if trouble}
 
     def close(self, within_s: float = LAST_ROUND_S) -> None:
         """Deliver what waits, at most for so long; may be called again, and without a start."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mexclab.domain.clock import AHEAD_NS
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Book, Market
 from mexclab.domain.order import OrderState
@@ -44,7 +45,7 @@ class Calm:
             self.above < bid
             and (self.below is None or bid < self.below)
             and now_ns < self.until_ns
-            and now_ns - book.at_ns <= EXIT_BOOK_AGE_NS
+            and -AHEAD_NS <= now_ns - book.at_ns <= EXIT_BOOK_AGE_NS
         )
 
 

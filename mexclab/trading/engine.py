@@ -20,24 +20,25 @@ from mexclab.config import (
     SizingSettings,
 )
 from mexclab.domain import events as e
-from mexclab.domain.clock import MINUTE, SECOND
+from mexclab.domain.clock import MILLISECOND, MINUTE, SECOND
 from mexclab.domain.desk import Desk
-from mexclab.domain.market import Book, Market, Symbol, Trade
+from mexclab.domain.market import Book, Market, Symbol
 from mexclab.domain.order import Order, OrderState
 from mexclab.domain.protection import ProtectionRule
 from mexclab.domain.reports import Balances, BookSeen, ClockReading, Happening, SignalSeen, TradeSeen
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.ports import Bus, Clock, Exchange, Feed, Ledger, Strategy, Venue
-from mexclab.trading import entries, execution, exits, leaving, planning, sagas, shots, stopping
+from mexclab.trading import entries, execution, exits, firsts, leaving, planning, sagas, shots, stopping
 from mexclab.trading.calm import Calm
 from mexclab.trading.guard import Guard
 from mexclab.trading.history import History
 from mexclab.trading.monitors import Monitors
-from mexclab.trading.questions import CLOCK_POLL_NS, Questions
+from mexclab.trading.questions import Questions
 from mexclab.trading.radar import Radar
 from mexclab.trading.windows import Highest
 
+LATE_NS = 500 * MILLISECOND  # an order that leaves so long after it was written has that written down, too
 _HOLDING = (SnipeState.ENTERED, SnipeState.EXITING)
 
 
@@ -87,21 +88,25 @@ class Engine:
         self.desk = Desk()
         self.strategy = parts.strategy  # until a person tunes it
         self.books: dict[Symbol, Book] = {}
-        self.balances: Balances | None = None  # as of the last check
+        self.balances: Balances | None = None  # as the venue told them last
+        self.balances_ns = 0  # when it was asked for these
         self.clock_reading: ClockReading | None = None
         self._ahead: Desk | None = None  # the desk as it was after the last record, to try the next one on
         self.seq = 0
         self.kept_seq = 0  # up to where a snapshot of the desk is kept
         self.gate = asyncio.Lock()
+        self._pen = asyncio.Lock()  # what is written in one order is folded in the same
         # how often a halt was asked for; a resume that began before the last one does not undo it
         self.halts = 0
         self.halting = False  # set before the halt is durable: a shot that is about to leave sees it
         self.early_halt: tuple[str, str] | None = None  # by whom and why, asked for before it recovered
         self._markets: dict[Symbol, Market] = {}
         self._first_seen: set[Symbol] = set()
+        self._noted: Symbol | None = None  # the last of them, that need not be looked for
         self.watched: dict[Symbol, int] = {}  # what the feed tells of, and since when
         self.warned: set[tuple[str, str]] = set()  # (snipe id, trouble) that was alerted
         self.unprotected: dict[str, int] = {}  # snipe id -> since when this process has seen it so
+        self.doubted: dict[tuple[str, str], int] = {}  # (snipe id, doubt about its price) -> since when
         self.calm: dict[str, Calm] = {}  # positions about which there is nothing to do, by snipe
         self._due: tuple[int, int] | None = None  # in a recording: as of which entry, and when
         self.shots: dict[str, int] = {}  # client id -> the instant it may leave
@@ -109,7 +114,9 @@ class Engine:
         self.questions = Questions(self)
         self.compared_ns = 0  # when all open orders were last compared with the venue
         self.lag = Highest[int](MINUTE)  # how long appends to the ledger took
-        self.monitors = Monitors(rules.monitors, rules.limits, lambda: self.clock_reading)
+        self.monitors = Monitors(
+            rules.monitors, rules.limits, lambda: self.clock_reading, parts.feed.silent_ns
+        )
         self.guard = Guard(self)
         self.history = History(parts.clock.now_ns(), rules.limits.tail_horizon_min)
 
@@ -123,26 +130,39 @@ class Engine:
     async def record(self, *happened: e.Event) -> None:
         """Make events durable, fold them, tell them; in that order.
 
+        Whoever is cancelled meanwhile stops only when the desk holds again what the ledger holds.
+
         Raises:
             DomainError: the desk cannot hold one of them; nothing was written.
             LedgerUnavailable: nothing is known to be durable.
         """
         if not happened:
             return
-        ahead, self._ahead = self._ahead, None  # whatever goes wrong, the next one starts from the desk
-        if ahead is None or ahead.folded != self.desk.folded:
-            ahead = self.desk.trial()
-        # what cannot be folded must not become durable: every restart would fail on it
-        happened = sagas.told(self, happened, ahead)
-        begun_ns, ticks = self.parts.clock.now_ns(), time.perf_counter_ns()
-        last = await self.parts.ledger.append(*happened)
-        # both clocks: the venue's stands still in stepped time, and may jump when it is measured anew
-        now = self.parts.clock.now_ns()
-        self.lag.put(now, min(now - begun_ns, time.perf_counter_ns() - ticks))
-        for seq, event in enumerate(happened, start=last - len(happened) + 1):
+        async with self._pen:
+            ahead, self._ahead = self._ahead, None  # whatever goes wrong, the next one starts from the desk
+            if ahead is None or ahead.folded != self.desk.folded:
+                ahead = self.desk.trial()
+            # what cannot be folded must not become durable: every restart would fail on it
+            happened = sagas.told(self, happened, ahead)
+            begun_ns, ticks = self.parts.clock.now_ns(), time.perf_counter_ns()
+            try:
+                last = await self.parts.ledger.append(*happened)
+            except asyncio.CancelledError:
+                last = self.parts.ledger.last()
+                if last == self.seq + len(happened):
+                    self._take_in(happened, last)
+                raise
+            # both clocks: the venue's stands still in stepped time, and may jump when it is measured anew
+            now = self.parts.clock.now_ns()
+            self.lag.put(now, min(now - begun_ns, time.perf_counter_ns() - ticks))
+            self._take_in(happened, last)
+            self._ahead = ahead
+
+    def _take_in(self, happened: Sequence[e.Event], last: int) -> None:
+        """Fold and tell what is durable; ``last`` is the entry of the last of them."""
+        for event in happened:
             self.desk.fold(event)
-            self.seq = seq
-        self._ahead = ahead
+        self.seq = last
         for seq, event in enumerate(happened, start=last - len(happened) + 1):
             self.parts.bus.publish(seq, event)
 
@@ -162,9 +182,9 @@ class Engine:
             for happening in happenings:
                 if isinstance(happening, BookSeen):
                     if self._note(happening.book):
-                        await self._tell_first(happening.book)
+                        await firsts.tell_book(self, happening.book)
                 elif isinstance(happening, TradeSeen):
-                    await self._witness(happening.trade)
+                    await firsts.witness(self, happening.trade)
                 elif isinstance(happening, SignalSeen):
                     await planning.propose(self, happening.signal)
                 else:
@@ -180,26 +200,29 @@ class Engine:
             known = self.books.get(book.symbol)
             if known is None or known.at_ns < book.at_ns:
                 if self._note(book):
-                    await self._tell_first(book)
+                    await firsts.tell_book(self, book)
                 await self.act(set())
 
     async def book(self, news: Sequence[e.Event]) -> set[str]:
         """Write what the venue told; the snipes that it touches.
 
         What our books cannot hold is written down as disputed: the symbol takes no entry until a person
-        resumes, and everything else goes on.
+        resumes, and everything else goes on. A trade is disputed once; told again, it is only tried again.
         """
         for event in news:
             try:
                 await self.record(event)
             except DomainError as error:
+                trade_id = event.fill.trade_id if isinstance(event, e.OrderFilled) else ""
+                if trade_id in self.desk.disputed_trades:
+                    continue
                 client_id = getattr(event, "client_id", "") or getattr(
                     getattr(event, "fill", None), "client_id", ""
                 )
                 order, now = self.desk.orders[client_id], self.parts.clock.now_ns()
                 text = f"the venue reports what our books cannot hold: {error.message}"
                 await self.record(
-                    e.ReportDisputed(now, client_id, order.symbol, error.message),
+                    e.ReportDisputed(now, client_id, order.symbol, error.message, trade_id),
                     e.AlertRaised(now, "critical", text, order.snipe_id),
                 )
             if isinstance(event, e.OrderLost):
@@ -227,7 +250,7 @@ class Engine:
     async def _attend(self, book: Book, is_first: bool) -> None:
         async with self.gate:
             if is_first:
-                await self._tell_first(book)
+                await firsts.tell_book(self, book)
             await self.act(set())
 
     def _is_quiet(self) -> bool:
@@ -243,27 +266,11 @@ class Engine:
         self.books[symbol] = book
         self.monitors.see(book)
         self.history.see(book)
-        if symbol in self._first_seen or book.mid is None:
+        if symbol is self._noted or symbol in self._first_seen or book.mid is None:
             return False
         self._first_seen.add(symbol)
+        self._noted = symbol
         return True
-
-    async def _tell_first(self, book: Book) -> None:
-        for snipe in list(self.desk.snipes.values()):
-            if snipe.plan.symbol == book.symbol and snipe.snipe_id not in self.desk.first_books:
-                seen = e.FirstBookSeen(book.at_ns, snipe.snipe_id, book.symbol, book.bid, book.ask)
-                await self.record(seen)
-
-    async def _witness(self, trade: Trade) -> None:
-        """Write down the first public trade of each snipe's opening: what its price is held against."""
-        self.monitors.witness(trade)
-        for snipe in self.desk.live_snipes():
-            plan = snipe.plan
-            is_first = plan.symbol == trade.symbol and snipe.snipe_id not in self.desk.first_trades
-            if is_first and trade.at_ns >= plan.not_before_ns:
-                price, quantity = trade.price, trade.quantity
-                at_ns = trade.at_ns
-                await self.record(e.FirstTradeSeen(at_ns, snipe.snipe_id, plan.symbol, price, quantity))
 
     async def on_time(self) -> None:
         """Do what the clock has made due; questions are ``questions``' business."""
@@ -310,6 +317,7 @@ class Engine:
         for snipe in self.desk.live_snipes():
             if snipe.snipe_id in touched:
                 await planning.give_way(self, snipe.snipe_id)
+                await shots.hold_back(self, snipe.snipe_id)
                 snipe = self.desk.snipes[snipe.snipe_id]
             if snipe.state.is_waiting:
                 await shots.wait(self, snipe)
@@ -357,6 +365,9 @@ class Engine:
         now = self.parts.clock.now_ns()
         await self.record(e.OrderDecided(now, order), e.OrderSent(now, order.client_id))
         self.parts.exchange.submit(order)
+        left = self.parts.clock.now_ns()
+        if left - now > LATE_NS:  # what the venue says of it is judged from here
+            await self.record(e.Fired(left, order.snipe_id, order.client_id, now, left - now))
 
     async def cancel(self, order: Order, why: str) -> None:
         """Write the wish, then ask the venue."""
@@ -373,11 +384,7 @@ class Engine:
         return self.shots.pop(client_id, None) is not None
 
     async def read_clock(self) -> None:
-        self.questions.clock_ns = self.parts.clock.now_ns() + CLOCK_POLL_NS
-        try:
-            self.clock_reading = await self.parts.venue.clock_reading()
-        except VenueUnavailable as error:
-            self.failed(error)  # the old reading grows old, and the limits refuse entries when it is too old
+        await self.questions.read_clock()
 
     def failed(self, error: VenueUnavailable) -> None:
         """An answer of the venue failed: the monitors count it."""

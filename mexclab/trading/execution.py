@@ -73,11 +73,11 @@ def is_overdue(order: Order, now_ns: int, waits: OrderSettings) -> bool:
     if order.state is _S.UNKNOWN:
         return True
     if order.state is _S.SENT:
-        return now_ns > (order.sent_ns or order.decided_ns) + in_flight_ns
+        return now_ns > order.gone_ns + in_flight_ns
     if order.state is _S.CANCEL_SENT or order.awaits_fills:
-        return now_ns > max(order.cancel_ns or 0, order.sent_ns or 0) + in_flight_ns
+        return now_ns > max(order.cancel_ns or 0, order.gone_ns) + in_flight_ns
     if _hangs(order):
-        return now_ns > (order.acked_ns or order.sent_ns or order.decided_ns) + END_NS
+        return now_ns > (order.acked_ns or order.gone_ns) + END_NS
     return False
 
 
@@ -102,8 +102,7 @@ def settle(order: Order, answer: Answer, desk: Desk, now_ns: int, waits: OrderSe
     found = [e.OrderFilled(now_ns, fill) for fill in fills if not desk.knows_trade(fill.trade_id)]
     events: list[e.Event] = list(found)
     if venue is None:
-        sent = order.sent_ns or order.decided_ns
-        late = answer.asked_ns > sent + RECV_WINDOW_NS + waits.grace_s * SECOND
+        late = answer.asked_ns > order.gone_ns + RECV_WINDOW_NS + waits.grace_s * SECOND
         if order.state.is_open and not fills and late:
             events.append(e.OrderCanceled(now_ns, order.client_id, "the venue never took it"))
         return events

@@ -220,6 +220,9 @@ def _closing(snipe: Snipe, desk: Desk, market: Market, bid: Decimal | None) -> C
     exiting, sold = snipe.state is SnipeState.EXITING, any(order.fills for order in exits)
     reason = snipe.exit_why if exiting else ("ladder" if sold else "dust")
     base, quote = snipe.plan.symbol.base, snipe.plan.symbol.quote
+    gone = desk.written_off.get(snipe.snipe_id)
+    if held <= 0 and gone:
+        return Close("written_off", f"{gone} {base} were written off, and nothing else is held")
     if held <= 0:
         return Close(reason, "everything is sold")
     if market.whole_lots(held) <= 0:

@@ -32,6 +32,7 @@ class Facts:
         tails: scenarios of everything held and of the symbol in question; None: nothing is known of them.
         missing: what live trading lacks.
         written_off: held symbols that nobody can price, and that count as worth nothing.
+        quote_asset: the one asset that money is counted in: an amount of another one is not comparable.
     """
 
     now_ns: int
@@ -44,6 +45,7 @@ class Facts:
     tails: Tails | None = None
     missing: tuple[Breach, ...] = ()
     written_off: frozenset[Symbol] = frozenset()
+    quote_asset: str = "USDT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,7 @@ def _sale(symbol: Symbol, quantity: Decimal, bid: Decimal | None, market: Market
 async def _ask(engine: Engine, symbols: set[Symbol]) -> dict[Symbol, Market]:
     """Rules, and fresh books, of what is to be sold; what the venue does not tell in time is left out."""
     markets: dict[Symbol, Market] = {}
+    books: list[Book] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ASK_S):
             for symbol in sorted(symbols):
@@ -203,8 +204,9 @@ async def _ask(engine: Engine, symbols: set[Symbol]) -> dict[Symbol, Market]:
                     now = engine.parts.clock.now_ns()
                     if exits.fresh_bid(engine.books.get(symbol), now) is None:
                         book = await engine.parts.venue.book(symbol)
-                        if book is not None:
-                            await engine.see(book)
+                        books += [book] if book is not None else []
+    for book in books:  # what it leads to is not cut short: only an answer has to come in time
+        await engine.see(book)
     return markets
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from mexclab.config import LimitSettings
 from mexclab.domain.clock import MINUTE
-from mexclab.domain.market import Book, Symbol
+from mexclab.domain.market import Book, Level, Symbol
 from mexclab.errors import NotEnoughData
 from mexclab.research.diversification import correlation_clusters
 from mexclab.research.tail_risk import (
@@ -114,6 +114,28 @@ class Tails:
         return worst_of(self.made_of.losses(amounts).reshape(self.methods, -1), tail)
 
 
+def _whole(rows: Sequence[tuple[int, Decimal]], until: int) -> array[float]:
+    """Logarithmic closes by minute without a hole, the last one of the minute before ``until``."""
+    found = array("d")
+    next_minute = 0
+    for minute, close in [*rows, (until, Decimal(0))]:
+        if minute > until:
+            break
+        missing = minute - next_minute
+        if missing > SILENCE_MIN:
+            del found[:]
+        elif found:
+            found.extend([found[-1]] * missing)
+        price = float(close)
+        if minute < until:
+            if 0 < price < math.inf:
+                found.append(math.log(price))
+            else:
+                del found[:]
+        next_minute = minute + 1
+    return found
+
+
 NOTHING_KNOWN = Tails((), (), MappingProxyType({}), MappingProxyType({}))
 
 
@@ -129,6 +151,7 @@ class History:
         self.began_ns = now_ns
         self.window_min = max(DAY_MIN, HORIZONS * horizon_min)
         self._series: dict[Symbol, _Series] = {}
+        self._last: _Series | None = None  # the one that saw a book last
         self._kept: dict[tuple[tuple[Symbol, ...], int, float, float], Tails] = {}
         self._kept_minute = 0
 
@@ -136,13 +159,47 @@ class History:
         """Take a book in. One without both sides has no mid and changes nothing."""
         if not book.bids or not book.asks:
             return
-        series = self._series.get(book.symbol)
+        series = self._last  # books come in runs of one symbol: it need not be looked up each time
+        if series is None or series.book.symbol is not book.symbol:
+            series = self._last = self._series.get(book.symbol)
         if series is None:
             self._forget(book.at_ns // MINUTE)
             self._series[book.symbol] = _Series(book)
             return
         if book.at_ns >= series.book.at_ns:
             series.see(book, self.window_min + 1)
+
+    def fill(self, symbol: Symbol, closes: Sequence[tuple[int, Decimal]], now_ns: int) -> None:
+        """Put what was before the first book in front of what is known.
+
+        A minute without a trade keeps the close of the one before; a longer silence ends what can be known.
+
+        Args:
+            closes: (when a whole minute ended, its last price), in order of time; one per minute at most.
+        """
+        minute, most = now_ns // MINUTE, self.window_min + 1
+        rows = [(at_ns // MINUTE - 1, close) for at_ns, close in closes if at_ns <= minute * MINUTE]
+        series = self._series.get(symbol)
+        if series is None:
+            if not rows:
+                return
+            level = (Level(rows[-1][1], Decimal(1)),)  # it stands in until the first book comes
+            series = self._series[symbol] = _Series(Book(symbol, level, level, rows[-1][0] * MINUTE))
+        series.close_until(minute, most)
+        before = _whole(rows, series.minute - len(series.closes))
+        series.closes[:0] = (
+            before[-(most - len(series.closes)) :] if len(series.closes) < most else before[:0]
+        )
+        self._kept.clear()
+
+    def known_min(self, symbol: Symbol, now_ns: int) -> int:
+        """How many of the last whole minutes have a price, without a hole; at most a window's."""
+        series = self._series.get(symbol)
+        if series is None:
+            return 0
+        series.close_until(now_ns // MINUTE, self.window_min + 1)
+        is_whole = series.minute == now_ns // MINUTE
+        return min(len(series.closes), self.window_min + 1) if is_whole else 0
 
     def priced_ns(self, symbol: Symbol) -> int:
         """When it last had a bid and an ask; when this process began, if it has not had them since."""
@@ -188,6 +245,7 @@ class History:
         silent = [s for s, each in known if minute - each.book.at_ns // MINUTE > self.window_min]
         for symbol in silent:
             del self._series[symbol]
+        self._last = None
 
 
 def tails_of(symbols: Sequence[Symbol], returns: Returns, options: TailOptions, bound: float) -> Tails:

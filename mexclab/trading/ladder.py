@@ -29,8 +29,8 @@ class Target:
 
 
 def holding(desk: Desk, snipe_id: str) -> Decimal:
-    """Units that one snipe bought and has not sold, fees in the base asset taken off."""
-    total = ZERO
+    """Units that one snipe bought and has not sold, fees in the base asset and write-offs taken off."""
+    total = -desk.written_off.get(snipe_id, ZERO)
     for order in desk.orders_of(snipe_id):
         for fill in order.fills:
             total += fill.quantity if fill.side is Side.BUY else -fill.quantity

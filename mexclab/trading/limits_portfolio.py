@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from operator import is_
+from operator import is_, mul
 
 from mexclab.domain.market import Symbol
 from mexclab.domain.portfolio import ZERO
@@ -54,7 +54,7 @@ class _After:
 def _after(case: Case) -> _After:
     standing, tails = case.standing, case.facts.tails or NOTHING_KNOWN
     held = list(map(float, standing.worth))
-    squares, unknown, strangers = sum([money * money for money in held]), 0.0, False
+    squares, unknown, strangers = sum(map(mul, held, held)), 0.0, False
     places = _places(standing.held, tails)
     if places is None:  # every column in its order
         amounts = held + [0.0] * (len(tails.columns) - len(held))

@@ -7,7 +7,7 @@ that a monitor that has tripped refuses entries in its market; exits and cancels
 flash_crash     fall of the best bid from its highest in the window, as a fraction             of the symbol
 spread          ask minus bid, as a fraction of the mid price                                  of the symbol
 depth           bids down to where a stop would lie, against the size of an order              of the symbol
-stale_data      time since the last book or trade                                              of the symbol
+stale_data      time since the last news, where the stream has shown no sign of life either    of the symbol
 wash_volume     share of the window's volume in trades that have a mirror image                of the symbol
 one_sided       share of the window's volume in which the taker sold                           of the symbol
 clock           what the limits say of the venue's clock (``risk.clock_breaches``)             of this machine
@@ -31,7 +31,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from mexclab.config import LimitSettings, MonitorSettings
-from mexclab.domain.clock import MINUTE, SECOND, span
+from mexclab.domain.clock import MINUTE, SECOND, is_older, span
 from mexclab.domain.market import Book, Side, Symbol, Trade
 from mexclab.domain.monitor import MonitorState, Reading
 from mexclab.domain.portfolio import ZERO
@@ -135,12 +135,17 @@ class Monitors:
         rules: from where on each trips.
         limits: how old a price, and how wrong the clock, may be.
         clock: the last reading of the venue's clock.
+        silent_ns: see ``ports.Feed.silent_ns``.
     """
 
     def __init__(
-        self, rules: MonitorSettings, limits: LimitSettings, clock: Callable[[], ClockReading | None]
+        self,
+        rules: MonitorSettings,
+        limits: LimitSettings,
+        clock: Callable[[], ClockReading | None],
+        silent_ns: Callable[[Symbol], int | None] = lambda symbol: None,
     ) -> None:
-        self._rules, self._limits, self._clock = rules, limits, clock
+        self._rules, self._limits, self._clock, self._silent_ns = rules, limits, clock, silent_ns
         self._window_ns = rules.window_s * SECOND
         self._markets: dict[Symbol, _Watched] = {}
         self._failures = Count(MINUTE)
@@ -231,7 +236,7 @@ class Monitors:
         yield "flash_crash", _flash_crash(self._rules, watched, now_ns)
         yield "spread", _spread(self._rules, watched)
         yield "depth", _depth(self._rules, watched, size)
-        yield "stale_data", _stale_data(self._limits, watched, now_ns)
+        yield "stale_data", self._stale_data(watched, now_ns)
         flow = watched.flow.total(now_ns)
         yield "wash_volume", _share(self._rules, "wash_volume", symbol, flow)
         yield "one_sided", _share(self._rules, "one_sided", symbol, flow)
@@ -240,6 +245,20 @@ class Monitors:
         """The same as ``common``, with words that are made only when called for."""
         yield "clock", _trust(self._limits, self._clock(), now_ns)
         yield "venue_errors", _errors(self._rules, self._failures.at(now_ns), self._last_failure)
+
+    def _stale_data(self, watched: _Watched, now_ns: int) -> Finding:
+        """A market in which nothing happens is no stale one while its stream lives."""
+        bound_ns, age_ns = self._limits.stale_price_s * SECOND, now_ns - watched.heard_ns
+        symbol, heard = watched.symbol, f"the last news of {watched.symbol} came {span(age_ns)} ago"
+        if not is_older(watched.heard_ns, now_ns, bound_ns):
+            return QUIET, lambda: (span(age_ns), span(bound_ns), heard)
+        silent_ns, patience_ns = self._silent_ns(symbol), self._rules.stream_silence_s * SECOND
+        if silent_ns is None:
+            why = f"{heard}, and its stream does not tell of it"
+            return TRIPPED, lambda: (span(age_ns), span(bound_ns), why)
+        alive = f"its stream gave its last sign of life {span(silent_ns)} ago"
+        words = (span(silent_ns), span(patience_ns), f"{heard}; {alive}")
+        return TRIPPED if silent_ns > patience_ns else QUIET, lambda: words
 
 
 # -- each monitor --------------------------------------------------------------------------------
@@ -302,16 +321,6 @@ def _depth(rules: MonitorSettings, watched: _Watched, size: Decimal | None) -> F
         return f"{near:.6g}", f"{least:.6g}", why
 
     return state, words
-
-
-def _stale_data(limits: LimitSettings, watched: _Watched, now_ns: int) -> Finding:
-    bound_ns, age_ns = limits.stale_price_s * SECOND, now_ns - watched.heard_ns
-    symbol = watched.symbol
-
-    def words() -> Words:
-        return span(age_ns), span(bound_ns), f"the last news of {symbol} came {span(age_ns)} ago"
-
-    return TRIPPED if age_ns > bound_ns else QUIET, words
 
 
 def _share(rules: MonitorSettings, name: str, symbol: Symbol, flow: Grain) -> Finding:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mexclab.config.group import Group
 from mexclab.domain import events as e
-from mexclab.domain.clock import HOUR, SECOND, span
+from mexclab.domain.clock import HOUR, SECOND, is_older, span
 from mexclab.domain.desk import Desk
 from mexclab.domain.events import Breach
 from mexclab.domain.protection import ProtectionRule
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LIVE = "live"
 AUTOMATIC = "automatic"  # who arms by setting
+UNNAMED = "api"  # who asks through the API without saying who
 AGAIN_NS = 30 * SECOND  # before an account that was not green is asked about again, at the latest
 GROUPS = ("limits", "sizing", "monitors", "halt", "live")
 
@@ -111,9 +112,9 @@ def _preflight(desk: Desk, rules: Rules, now_ns: int) -> Iterator[Breach]:
     elif not checked.green:
         why = f"the preflight of the account is not green: {'; '.join(checked.reasons)}"
         yield Breach("live_preflight", "not green", bound, why)
-    elif (age_ns := now_ns - checked.at_ns) > rules.live.preflight_age_s * SECOND:
-        why = f"the preflight of the account is {span(age_ns)} old; {again}"
-        yield Breach("live_preflight", f"{span(age_ns)} old", bound, why)
+    elif is_older(checked.at_ns, now_ns, rules.live.preflight_age_s * SECOND):
+        age = f"{span(now_ns - checked.at_ns)} old"
+        yield Breach("live_preflight", age, bound, f"the preflight of the account is {age}; {again}")
 
 
 def _confirmed(desk: Desk, rules: Rules) -> Iterator[Breach]:
@@ -141,8 +142,8 @@ def _arm(rules: Rules, snipe: Snipe | None) -> Iterator[Breach]:
 
 
 def is_person(by: str) -> bool:
-    """Whether this name may stand for a person: somebody, and not the setting that arms."""
-    return by.strip() not in ("", AUTOMATIC)
+    """Whether this name may stand for a person: not the setting that arms, nor a call that names nobody."""
+    return by.strip().casefold() not in ("", AUTOMATIC, UNNAMED)
 
 
 def _is_armed(snipe: Snipe) -> bool:

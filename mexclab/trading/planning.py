@@ -184,6 +184,7 @@ async def propose(engine: Engine, signal: Signal) -> None:
     try:
         if any(snipe.plan.symbol == signal.symbol for snipe in engine.desk.live_snipes()):
             raise DomainError(f"a snipe is at work in {signal.symbol}")
+        _check_quote(engine, signal)
         market, book = await engine.market(signal.symbol), engine.books.get(signal.symbol)
         event = e.SnipePlanned(now, _made(engine, signal, (market, book.ask if book else None), now))
     except (DomainError, VenueUnavailable) as error:
@@ -196,17 +197,19 @@ async def propose(engine: Engine, signal: Signal) -> None:
 async def _plan(engine: Engine, now: int) -> None:
     """Make a plan of every signal that has none and can have one by now."""
     radar = engine.parts.radar
-    openings = {each.symbol: each.open_ns for each in radar.upcoming(now) if not radar.misses(each)}
+    openings = {each.symbol: each for each in radar.upcoming(now) if not radar.misses(each)}
     sniped = {snipe.plan.symbol for snipe in engine.desk.snipes.values()}
     for signal in list(engine.desk.signals.values()):
-        if signal.symbol in sniped or signal.symbol not in openings:
+        listing = openings.get(signal.symbol)
+        if listing is None or not sniped.isdisjoint((listing.symbol, *listing.former)):
             continue
         event: e.Event
         strategy = engine.strategy
         try:
+            _check_quote(engine, signal)
             market = await engine.market(signal.symbol)
             reference = await engine.parts.venue.reference_price(signal.symbol)
-            at_opening = replace(signal, open_ns=openings[signal.symbol])
+            at_opening = replace(signal, open_ns=listing.open_ns)
             event = e.SnipePlanned(now, _made(engine, at_opening, (market, reference), now))
         except (DomainError, VenueUnavailable) as error:
             reason = error.message
@@ -223,6 +226,18 @@ async def _plan(engine: Engine, now: int) -> None:
         if isinstance(event, e.SnipePlanned):
             sniped.add(signal.symbol)
             engine.watch(signal.symbol)
+
+
+def _check_quote(engine: Engine, signal: Signal) -> None:
+    """Budgets and limits are amounts of one asset.
+
+    Raises:
+        DomainError: the signal's pair is paid for in another one.
+    """
+    symbol, ours = signal.symbol, engine.rules.quote_asset
+    if symbol.quote != ours:
+        text = f"{symbol} is paid for in {symbol.quote} and not planned: this desk trades with {ours} alone"
+        raise DomainError(text, symbol=str(symbol), quote=symbol.quote)
 
 
 def _made(engine: Engine, signal: Signal, shown: tuple[Market | None, Decimal | None], now: int) -> Plan:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mexclab.domain.clock import DAY, SECOND
+from mexclab.domain.clock import AHEAD_NS, DAY, SECOND
 from mexclab.domain.market import Symbol
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import VenueUnavailable
 from mexclab.trading import entries, execution, permits, planning, recovery, shots, truth
+from mexclab.trading.past_prices import PastPrices
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
 
 CLOCK_POLL_NS = 20 * SECOND
+CLOCK_SET_NS = 2 * SECOND  # the same, from when our own clock was set until the venue's has been measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Questions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._running: set[str] = set()
+        self.past_prices = PastPrices(engine)
         self._asked_price: dict[Symbol, int] = {}
         self.clock_ns = self.settle_ns = self.look_ns = self._looked_ns = 0
         self.reconcile_ns: int | None = None  # none before the start's own comparison is done
@@ -47,6 +50,33 @@ class Questions:
     def hasten(self, at_ns: int) -> None:
         """Look through the open orders by then."""
         self.settle_ns = min(self.settle_ns, at_ns)
+
+    async def read_clock(self) -> None:
+        """Measure the venue's clock. Without an answer the old reading ages, until it allows no entry."""
+        engine = self._engine
+        before = engine.parts.clock.now_ns()
+        self.clock_ns = before + CLOCK_POLL_NS
+        try:
+            engine.clock_reading = await engine.parts.venue.clock_reading()
+        except VenueUnavailable as error:
+            engine.failed(error)
+        now = engine.parts.clock.now_ns()
+        if now < before - AHEAD_NS:
+            self._begin_anew(now)
+
+    def _begin_anew(self, now_ns: int) -> None:
+        """The venue's clock went back, and ours with it: what was to be done by the time that it told would
+        be done too late, and no newer price would replace one that is stamped with it."""
+        engine = self._engine
+        self.clock_ns, self.settle_ns, self.look_ns = now_ns + CLOCK_POLL_NS, now_ns, now_ns
+        self._looked_ns = self._inspected_ns = 0
+        self._asked_price.clear()
+        self.past_prices = PastPrices(engine)
+        if self.reconcile_ns is not None:
+            self.reconcile_ns = now_ns
+        engine.guard.hasten()
+        for symbol in [each for each, book in engine.books.items() if book.at_ns > now_ns + AHEAD_NS]:
+            del engine.books[symbol]
 
     def due_ns(self, now_ns: int) -> int:
         """When the next question is due that is not being asked already."""
@@ -84,7 +114,8 @@ class Questions:
 
     def _usual(self, now_ns: int) -> Iterator[tuple[int, str, Callable[[], Awaitable[None]]]]:
         engine = self._engine
-        yield self.clock_ns, "clock", engine.read_clock
+        sooner_ns = CLOCK_POLL_NS - CLOCK_SET_NS if engine.parts.clock.was_set() else 0
+        yield self.clock_ns - sooner_ns, "clock", self.read_clock
         if next(engine.desk.open_orders(), None) is not None:
             yield self.settle_ns, "settle", self._settle
         if self.inspect is not None:
@@ -94,6 +125,7 @@ class Questions:
         if self.reconcile_ns is not None:
             yield self.reconcile_ns, "reconcile", self._reconcile
         yield min(self.look_ns, self._looked_ns + planning.pause_ns(engine)), "look", self._look
+        yield self.past_prices.due_ns(now_ns), "past prices", self.past_prices.ask
         age_ns = engine.rules.orders.price_age_s * SECOND
         for symbol in self._held():
             book = engine.books.get(symbol)

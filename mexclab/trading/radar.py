@@ -46,9 +46,14 @@ class Radar:
 
     ``problem`` holds the last failure of a source: while it is set the board is old, and must be shown
     as old, never as "no listings".
+
+    Args:
+        quote: the asset that the desk trades with.
     """
 
-    def __init__(self, calendar: Calendar, recorder: Recorder, patterns: Sequence[Pattern]) -> None:
+    def __init__(
+        self, calendar: Calendar, recorder: Recorder, patterns: Sequence[Pattern], quote: str = "USDT"
+    ) -> None:
         self._calendar = calendar
         self._recorder = recorder
         self._patterns = patterns
@@ -56,7 +61,7 @@ class Radar:
         self._unreadable: set[str] = set()
         self._absent: dict[str, _Absence] = {}  # by coin id
         self._withdrawn: set[str] = set()
-        self.board = ListingBoard()
+        self.board = ListingBoard(quote=quote)
         self.problem = ""
         self.polled_ns: int | None = None
 
@@ -85,12 +90,16 @@ class Radar:
         return self.polled_ns is not None and not self.problem and not self.misses(listing)
 
     def by_symbol(self) -> Mapping[Symbol, Listing]:
-        """One listing for each symbol: rather one that was not withdrawn, and rather a newer one."""
+        """One listing for each symbol: rather one that was not withdrawn, and rather a newer one.
+
+        A listing is found by its former names, too, where no other bears them now.
+        """
         ranked = sorted(
             self.board.listings.values(),
             key=lambda listing: (listing.coin_id not in self._withdrawn, listing.first_seen_ns),
         )
-        return {listing.symbol: listing for listing in ranked}
+        former = {name: listing for listing in ranked for name in listing.former}
+        return former | {listing.symbol: listing for listing in ranked}
 
     async def ask(self, now_ns: int) -> Look | VenueUnavailable:
         """Ask the sources once; everything they show now, or why they do not answer."""
@@ -102,8 +111,8 @@ class Radar:
         is_whole = bool(entries or states) and not any(
             isinstance(rows, Partial) for rows in (entries, states)
         )
-        # a coin may trade against several currencies: the one that most listings have comes first
-        states = sorted(states, key=lambda state: state.quote != "USDT")
+        # a coin may trade against several currencies: the one that the desk trades with comes first
+        states = sorted(states, key=lambda state: state.quote != self.board.quote)
         return Look(tuple(self._sightings(entries, states, now_ns)), is_whole)
 
     async def take(self, seen: Look | VenueUnavailable, now_ns: int, desk: Desk) -> list[e.Event]:
@@ -154,6 +163,8 @@ class Radar:
     def _tell(self, sighting: Sighting) -> Iterator[e.Event]:
         before, after = self._take(sighting)
         at_ns = sighting.first_seen_ns
+        if before is not None and after is not None and before.symbol.quote != after.symbol.quote:
+            before = None  # until now it was known against another currency: this is another pair
         if after is None:
             if sighting.fact.coin_id in self._unreadable:
                 text = f"a row of the {sighting.source} names no symbol: {sighting.fact.ticker!r}"

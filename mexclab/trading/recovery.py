@@ -16,7 +16,7 @@ from mexclab.domain.market import Symbol
 from mexclab.domain.order import Fill, Order, OrderState
 from mexclab.domain.reports import VenueOrder
 from mexclab.errors import VenueUnavailable
-from mexclab.trading import safety, sagas, truth, tuning
+from mexclab.trading import safety, sagas, shots, truth, tuning
 
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
@@ -55,7 +55,7 @@ async def start(engine: Engine, identity: Identity) -> e.Reconciled:
     engine.parts.radar.recover()
     exchange.recall(_recent(engine)[::-1])
     engine.clock_reading = await _insist(engine, engine.parts.venue.clock_reading)
-    engine.balances = await _insist(engine, exchange.balances)
+    balances = await _insist(engine, partial(shots.read_balances, engine))
     for position in engine.desk.portfolio.held:
         engine.watch(position.symbol)  # what is held has a worth, whether a snipe looks after it or not
     for snipe in engine.desk.live_snipes():
@@ -63,7 +63,7 @@ async def start(engine: Engine, identity: Identity) -> e.Reconciled:
         await _insist(engine, partial(engine.market, snipe.plan.symbol))
     async with engine.gate:
         now = engine.parts.clock.now_ns()
-        quote = engine.balances.get(engine.rules.quote_asset)
+        quote = balances.get(engine.rules.quote_asset)
         opening = quote.total if quote else Decimal(0)
         await engine.record(e.DaemonStarted(now, identity.mode, identity.venue, identity.version, opening))
         await engine.record(*sagas.adopted(engine.desk, now))
@@ -160,21 +160,19 @@ async def _give_up_unsent(engine: Engine, settled_ns: int) -> None:
             if not engine.holds_shot(order.client_id):
                 why = "the process stopped before it left"
                 await engine.record(e.OrderCanceled(now, order.client_id, why))
-        elif order.state is OrderState.SENT and (order.sent_ns or 0) <= settled_ns:
+        elif order.state is OrderState.SENT and order.gone_ns <= settled_ns:
             why = "the process stopped before an answer came"
             await engine.book([e.OrderLost(now, order.client_id, why)])
 
 
 def _left(order: Order, now: int) -> bool:
-    return order.sent_ns is not None and order.sent_ns <= now
+    return order.sent_ns is not None and order.gone_ns <= now
 
 
 def _may_be_asked(engine: Engine, order: Order, settled_ns: int) -> bool:
     if engine.holds_shot(order.client_id):
         return False
-    return not (
-        order.state is OrderState.SENT and (order.sent_ns or 0) > settled_ns
-    )  # its answer is on the way
+    return not (order.state is OrderState.SENT and order.gone_ns > settled_ns)  # its answer is on the way
 
 
 def _recent(engine: Engine) -> list[Order]:
@@ -259,12 +257,12 @@ async def mismatches(engine: Engine) -> list[Difference]:
         VenueUnavailable: the venue does not answer.
     """
     for _ in range(LOOKS):
-        engine.balances = balances = await engine.parts.exchange.balances()
+        balances = await shots.read_balances(engine)
         totals = {asset: balance.total for asset, balance in balances.items()}
         found = balance_mismatches(engine.desk, totals)
         if not found:
             return []
-        missed = await _trades(engine)
+        missed = [fill for fill in await _trades(engine) if fill.trade_id not in engine.desk.disputed_trades]
         if not missed:
             return found
         async with engine.gate:

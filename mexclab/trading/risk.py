@@ -12,13 +12,13 @@ from decimal import Decimal
 from itertools import takewhile
 
 from mexclab.config import LimitSettings
-from mexclab.domain.clock import MILLISECOND, SECOND, span, written
+from mexclab.domain.clock import AHEAD_NS, MILLISECOND, SECOND, span, written
 from mexclab.domain.desk import Desk
 from mexclab.domain.events import Breach
 from mexclab.domain.monitor import MonitorState
 from mexclab.domain.portfolio import ZERO
 from mexclab.domain.reports import ClockReading
-from mexclab.domain.snipe import Plan, SnipeState
+from mexclab.domain.snipe import Plan
 from mexclab.trading.entries import was_told_to_wait
 from mexclab.trading.facts import Case, Facts, Figure, Intent, Line
 from mexclab.trading.history import as_money
@@ -31,7 +31,6 @@ __all__ = [
 ]  # fmt: skip
 
 _NS = {"s": SECOND, "ms": MILLISECOND}
-_BUSY = (SnipeState.ENTERED, SnipeState.EXITING, SnipeState.FIRING)  # most are the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +165,12 @@ def _target(case: Case) -> Iterator[Line]:
     desk, plan, limits, now_ns = case.desk, case.plan, case.limits, case.facts.now_ns
     symbol = plan.symbol if plan is not None else None
     if plan is not None:
+        quote, counted = plan.symbol.quote, case.facts.quote_asset
+        yield (
+            "quote_asset", int(quote != counted), 0, "causes", quote != counted,
+            lambda: (quote, counted,
+                     f"{symbol} is paid for in {quote}; every limit and balance here is in {counted}"),
+        )  # fmt: skip
         odds, least = plan.probability, limits.minimum_probability
         yield (
             "minimum_probability", odds, least, "fraction", odds < least,
@@ -188,9 +193,8 @@ def _target(case: Case) -> Iterator[Line]:
 
 def _open_snipes(case: Case) -> Line:
     desk, bound, more = case.desk, case.limits.open_snipes, 1 if case.value else 0
-    running = len([snipe for snipe in desk.live_snipes() if snipe.state in _BUSY])
     own = desk.snipes.get(case.plan.snipe_id) if case.plan is not None else None
-    running -= own is not None and own.state in _BUSY
+    running = desk.busy - (own is not None and own.state.is_busy)
     return (
         "open_snipes", running + more, bound, "snipes", running + more > bound,
         lambda: (str(running), str(bound), f"{running} snipes are open and the limit is {bound}"),
@@ -209,12 +213,15 @@ def _price(case: Case, plan: Plan) -> Iterator[Line]:
     seen = book if book is not None and book.at_ns >= plan.not_before_ns else None
     age_ns = facts.now_ns - (plan.not_before_ns if seen is None else seen.at_ns)
     is_priced = seen is not None and bool(seen.bids or seen.asks)
-    broken = age_ns > stale_ns and (is_priced or not _is_shut(plan, case.desk))
+    is_ahead = seen is not None and age_ns < -AHEAD_NS
+    broken = is_ahead or (age_ns > stale_ns and (is_priced or not _is_shut(plan, case.desk)))
 
     def say() -> tuple[str, str, str]:
         age, bound = span(age_ns), span(stale_ns)
         if seen is None:
             return "none", bound, f"no price of {plan.symbol} has been seen {age} after the opening"
+        if is_ahead:
+            return "unknown", bound, f"the book of {plan.symbol} is {span(-age_ns)} ahead of our clock"
         return age, bound, f"the book of {plan.symbol} is {age} old; at most {bound} is allowed"
 
     yield ("stale_price", max(age_ns, 0), stale_ns, "s", broken, say)
@@ -289,11 +296,13 @@ def clock_breaches(clock: ClockReading | None, limits: LimitSettings, now_ns: in
 
 def clock_lines(clock: ClockReading | None, limits: LimitSettings, now_ns: int) -> Iterator[Line]:
     """The limits on the venue's clock."""
+    age, most_s = (0 if clock is None else now_ns - clock.measured_ns), limits.clock_age_s
     why = "the venue's clock has not been measured"
-    yield _cause("clock_unknown", "unknown", "known", why, clock is None)
+    if age < -AHEAD_NS:
+        why = f"the venue's clock was measured {span(-age)} from now: one of the two times is wrong"
+    yield _cause("clock_unknown", "unknown", "known", why, clock is None or age < -AHEAD_NS)
     if clock is None:
         return
-    age, most_s = now_ns - clock.measured_ns, limits.clock_age_s
     yield (
         "clock_age_s", age, most_s * SECOND, "s", age > most_s * SECOND,
         lambda: (span(age), f"{most_s} s",

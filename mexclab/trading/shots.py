@@ -12,6 +12,7 @@ from mexclab.domain import events as e
 from mexclab.domain.clock import DAY
 from mexclab.domain.market import Market, Symbol
 from mexclab.domain.order import Order
+from mexclab.domain.reports import Balances
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.errors import DomainError, VenueUnavailable
 from mexclab.trading import entries, permits
@@ -20,6 +21,7 @@ from mexclab.trading.risk import Facts, Intent, Standing, Verdict, review
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
 
+BOUGHT_BEFORE = "it never left: an earlier attempt was taken after all"
 CHECK_S = 4.0  # a preflight holds the gate: who wants to act waits no longer than this
 
 
@@ -51,7 +53,7 @@ async def check(engine: Engine, snipe_id: str, stage: str) -> None:
     try:
         async with asyncio.timeout(CHECK_S):
             await engine.read_clock()
-            engine.balances = await engine.parts.exchange.balances()
+            await read_balances(engine)
             if await engine.parts.venue.is_api_tradable(plan.symbol) is False:
                 reasons.append(("not_api_tradable", "the venue takes no orders by API for it"))
             await engine.market(plan.symbol, fresh=True)
@@ -101,6 +103,19 @@ async def judge(engine: Engine, snipe: Snipe, now: int) -> tuple[Order, Verdict]
     return order, review(Intent(order, snipe.plan), engine.desk, engine.rules.limits, facts)
 
 
+async def read_balances(engine: Engine) -> Balances:
+    """Ask the venue what the account holds. Entries go by it, unless a later question was answered meanwhile.
+
+    Raises:
+        VenueUnavailable: it does not answer.
+    """
+    asked_ns = engine.parts.clock.now_ns()
+    balances = await engine.parts.exchange.balances()
+    if asked_ns >= engine.balances_ns:
+        engine.balances, engine.balances_ns = balances, asked_ns
+    return balances
+
+
 def facts_of(engine: Engine, market: Market | None, now: int, value: Decimal | None = None) -> Facts:
     """The world as the engine knows it, for an entry into this market; None: for a look at the desk alone.
 
@@ -122,7 +137,7 @@ def facts_of(engine: Engine, market: Market | None, now: int, value: Decimal | N
     readings = engine.monitors.common(now) if symbol is None else engine.monitors.readings(symbol, now)
     return Facts(
         now,
-        engine.clock_reading,
+        None if engine.parts.clock.was_set() else engine.clock_reading,
         quote.free if quote else (Decimal(0) if engine.balances is not None else None),
         books.get(symbol) if symbol is not None else None,
         prices,
@@ -130,6 +145,7 @@ def facts_of(engine: Engine, market: Market | None, now: int, value: Decimal | N
         monitors=tuple(readings),
         tails=None if is_small else engine.history.tails(symbols, now, limits),
         written_off=_written_off(engine, standing.unpriced, now) if standing.unpriced else frozenset(),
+        quote_asset=engine.rules.quote_asset,
     )
 
 
@@ -181,6 +197,9 @@ async def release(engine: Engine, client_id: str) -> None:
         )
         return
     now = engine.parts.clock.now_ns()
+    if any(_may_have_bought(each) for each in engine.desk.entries(order.snipe_id) if each is not order):
+        await engine.record(e.OrderCanceled(now, client_id, BOUGHT_BEFORE))
+        return
     if now >= engine.desk.snipes[order.snipe_id].plan.deadline_ns:  # the machine slept over it
         why = "its deadline passed before it left"
         await engine.record(
@@ -192,6 +211,25 @@ async def release(engine: Engine, client_id: str) -> None:
     lateness = engine.parts.clock.lateness_ns(scheduled)
     now = engine.parts.clock.now_ns()
     await engine.record(e.Fired(now, order.snipe_id, client_id, scheduled, lateness))
+
+
+async def hold_back(engine: Engine, snipe_id: str) -> None:
+    """Once an attempt has bought, whatever was said of it before, nothing of another one leaves any more."""
+    attempts = engine.desk.entries(snipe_id)
+    if not any(order.fills for order in attempts):
+        return
+    for order in attempts:
+        if order.fills or not order.is_live:
+            continue
+        if engine.drop_shot(order.client_id):
+            now = engine.parts.clock.now_ns()
+            await engine.record(e.OrderCanceled(now, order.client_id, BOUGHT_BEFORE))
+        else:
+            engine.parts.exchange.stop_sending(order)
+
+
+def _may_have_bought(attempt: Order) -> bool:
+    return bool(attempt.fills) or attempt.is_live
 
 
 async def fire(engine: Engine, snipe: Snipe) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from operator import is_
+from operator import is_, mul
 
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Side, Symbol
@@ -46,29 +46,31 @@ class Standing:
     def of(cls, desk: Desk, prices: Prices, written_off: Collection[Symbol] = ()) -> Standing:
         """Read the desk once. Every entry waits for this: each pass goes over one thing."""
         portfolio = desk.portfolio
-        positions = tuple(portfolio.positions.values())
-        held = tuple([position.symbol for position in positions])
+        columns = portfolio.columns
+        held, quantities = columns.symbols, columns.quantities
         bids = _bids(held, prices)
-        known = [p.quantity * bid for p, bid in zip(positions, bids, strict=True) if bid is not None]
-        value, worth = sum(known, ZERO), tuple(known)
         unpriced: tuple[Symbol, ...] = ()
         lost: tuple[Symbol, ...] = ()
-        if len(known) < len(positions):
-            without = [symbol for symbol, bid in zip(held, bids, strict=True) if bid is None]
-            lost = tuple(symbol for symbol in without if symbol in written_off)
-            unpriced = tuple(symbol for symbol in without if symbol not in written_off)
+        try:  # to look for what has no price takes longer than to reckon as if there were nothing of the kind
+            worth = tuple(map(mul, quantities, bids))
+            value = sum(worth, ZERO)
+        except TypeError:
+            rows = tuple(zip(held, quantities, columns.costs, bids, strict=True))
+            value = sum((quantity * bid for _, quantity, _, bid in rows if bid is not None), ZERO)
+            lost = tuple(symbol for symbol, _, _, bid in rows if bid is None and symbol in written_off)
+            unpriced = tuple(symbol for symbol, _, _, bid in rows if bid is None and symbol not in lost)
             worth = tuple(
-                p.quantity * bid if bid is not None else (ZERO if p.symbol in written_off else p.cost)
-                for p, bid in zip(positions, bids, strict=True)
+                quantity * bid if bid is not None else (ZERO if symbol in lost else cost)
+                for symbol, quantity, cost, bid in rows
             )
         reserved: dict[Symbol, Decimal] = {}
         unknown: list[Symbol] = []
-        for order in [o for o in desk.open_orders() if o.side is _BUY or o.state is _UNKNOWN]:
+        for order in desk.staked_orders():
             if order.side is _BUY:
                 reserved[order.symbol] = reserved.get(order.symbol, ZERO) + order.value_at_risk
             if order.state is _UNKNOWN:
                 unknown.append(order.symbol)
-        cost = sum([position.cost for position in positions], ZERO)
+        cost = columns.cost
         return cls(portfolio, held, worth, reserved, cost, value - cost, unpriced, lost, tuple(unknown))
 
     @property
@@ -78,7 +80,8 @@ class Standing:
 
     @property
     def equity(self) -> Decimal:
-        return self.portfolio.opening_balance + self.portfolio.realised + self.unrealised
+        """By :meth:`Portfolio.equity`; what has no price counts as worth nothing here."""
+        return self.portfolio.equity(self.unrealised)
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:

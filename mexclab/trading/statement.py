@@ -74,7 +74,7 @@ def statement(desk: Desk, world: World) -> Statement:
     portfolio, prices = desk.portfolio, world.known_prices()
     worth = portfolio.valued(prices)
     whole = not worth.unpriced
-    equity = portfolio.opening_balance + worth.realised + worth.unrealised - worth.other_fees
+    equity = portfolio.equity(worth.unrealised)
     closed = desk.results
     won = sum(result.profit > 0 for result in closed)
     return Statement(

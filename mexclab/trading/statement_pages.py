@@ -83,7 +83,7 @@ def now_point(portfolio: Portfolio, world: World, peak: Decimal) -> Point | None
     worth = portfolio.valued(world.known_prices())
     if worth.unpriced:
         return None
-    equity = portfolio.opening_balance + worth.realised + worth.unrealised - worth.other_fees
+    equity = portfolio.equity(worth.unrealised)
     peak = max(peak, equity)
     fall = (peak - equity) / peak if peak > 0 else ZERO
     return Point(world.at_ns, "now", equity, worth.realised, worth.unrealised, worth.exposure, fall)
@@ -135,7 +135,7 @@ def stressed(desk: Desk, world: World, scenarios: Sequence[Scenario] = SCENARIOS
 def stress_page(desk: Desk, world: World, scenarios: Sequence[Scenario] = SCENARIOS) -> StressPage:
     """The same as rows."""
     found, worth = stressed(desk, world, scenarios), desk.portfolio.valued(world.known_prices())
-    equity = desk.portfolio.opening_balance + worth.realised + worth.unrealised - worth.other_fees
+    equity = desk.portfolio.equity(worth.unrealised)
     return StressPage(
         mode=world.mode,
         quote=world.quote,

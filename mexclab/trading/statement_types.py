@@ -89,7 +89,7 @@ class Statement:
         exposure: what is held and has a price, at the best bid.
         other_fees: fees in third assets at their prices, of those that have one.
         profit: realised and unrealised after every fee.
-        equity: opening balance and profit; what ``missing`` names is not in it, a fee, or makes it None.
+        equity: by ``Portfolio.equity``: fees in third assets are in the profit alone. None: a price lacks.
     """
 
     mode: str

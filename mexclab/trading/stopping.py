@@ -12,6 +12,7 @@ from mexclab.trading import safety
 if TYPE_CHECKING:
     from mexclab.trading.engine import Engine
 
+_HOLDING = (SnipeState.ENTERED, SnipeState.EXITING)
 _UNANSWERED = (OrderState.SENT, OrderState.CANCEL_SENT, OrderState.UNKNOWN)
 
 
@@ -35,6 +36,14 @@ async def stop(engine: Engine, why: str) -> None:
     engine.parts.feed.stir()
 
 
+async def flatten_entered(engine: Engine, snipe_id: str) -> None:
+    """Sell what is entered after the stop was asked for, if everything is to be sold first."""
+    snipe = engine.desk.snipes[snipe_id]
+    if engine.stopping and engine.rules.orders.on_stop == "flatten" and snipe.state is SnipeState.ENTERED:
+        now, why = engine.parts.clock.now_ns(), "desk: it was entered while the desk stops"
+        await engine.record(e.ExitDecided(now, snipe_id, "flatten", why))
+
+
 def is_at_rest(engine: Engine) -> bool:
     """Whether nothing is on its way that a stop should wait for."""
     desk = engine.desk
@@ -42,4 +51,9 @@ def is_at_rest(engine: Engine) -> bool:
         return False
     if engine.rules.orders.on_stop == "keep":
         return True
-    return not any(s.state in (SnipeState.ENTERED, SnipeState.EXITING) for s in desk.live_snipes())
+    return not any(s.state in _HOLDING or _may_enter(engine, s.snipe_id) for s in desk.live_snipes())
+
+
+def _may_enter(engine: Engine, snipe_id: str) -> bool:
+    """Whether more may come of an entry that has left."""
+    return any(order.is_live for order in engine.desk.entries(snipe_id))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mexclab.domain.clock import SECOND
+from mexclab.domain.clock import SECOND, is_older
 from mexclab.domain.desk import Desk
 from mexclab.domain.market import Book, Market, Side
 from mexclab.domain.snipe import Snipe
@@ -30,7 +30,7 @@ class Raise:
 
 def fresh_bid(book: Book | None, now_ns: int) -> Decimal | None:
     """The best bid, or None when there is none that an exit may act on: absent, zero, or too old."""
-    if book is None or book.bid is None or book.bid <= 0 or now_ns - book.at_ns > EXIT_BOOK_AGE_NS:
+    if book is None or book.bid is None or book.bid <= 0 or is_older(book.at_ns, now_ns, EXIT_BOOK_AGE_NS):
         return None
     return book.bid
 

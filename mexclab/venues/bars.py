@@ -130,6 +130,10 @@ class BarVenue:
     def watch(self, symbol: Symbol) -> None:
         """The bars are told from the start."""
 
+    def silent_ns(self, symbol: Symbol) -> int | None:
+        """In process nothing gets lost on the way."""
+        return 0
+
     def unwatch(self, symbol: Symbol) -> None:
         """And to the end."""
 
@@ -280,6 +284,10 @@ class BarVenue:
             return None
         side = self._sides[self.bars.ticks[self._place - 1]]
         return Book(symbol, side, side, self._clock.now_ns(), self._place)
+
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        """The recording tells them as news: what came before it is not known."""
+        return ()
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return symbol == self.bars.market.symbol

@@ -192,6 +192,9 @@ class CcxtExchange:
     async def book(self, symbol: Symbol) -> Book | None:
         return await self.data.book(symbol)
 
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        return await self.data.closes(symbol, since_ns)
+
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return await self.data.is_api_tradable(symbol)
 

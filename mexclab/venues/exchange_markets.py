@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from mexclab.domain.clock import MILLISECOND, MINUTE
 from mexclab.domain.market import Book, Level, Market, Symbol
 from mexclab.domain.reports import ClockReading
 from mexclab.errors import VenueRejected, VenueUnavailable
 from mexclab.venues.exchange_client import Client
 from mexclab.venues.exchange_values import Unified, exactly, market_of, symbol_of
 from mexclab.venues.mexc.clock import Watch
-from mexclab.venues.mexc.endpoints import DEPTH, EXCHANGE_INFO, TICKER_24H, TIME, Endpoint
+from mexclab.venues.mexc.endpoints import DEPTH, EXCHANGE_INFO, KLINES, TICKER_24H, TIME, Endpoint
+
+PAGE_BARS = 500  # bars that are asked for at once
+MINUTE_MS = MINUTE // MILLISECOND
 
 
 class Markets:
@@ -72,9 +76,34 @@ class Markets:
             )
             for side in (told["bids"], told["asks"])
         )
+        return Book(symbol, bids, asks, self._now_ns()) if bids or asks else None
+
+    def _now_ns(self) -> int:
+        """The exchange's clock, as far as it is known."""
         read = self.watch.reading()
-        now_ns = self.watch.wall_ns() + (read.offset_ns if read else 0)
-        return Book(symbol, bids, asks, now_ns) if bids or asks else None
+        return self.watch.wall_ns() + (read.offset_ns if read else 0)
+
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        """Of every whole minute since then that had a trade: when it ended, and its last price."""
+        if await self._row(symbol, self._client.terms.fresh_for_s) is None:
+            return ()
+        name, found = await self.name(symbol), dict[int, Decimal]()
+        now_ms, from_ms = self._now_ns() // MILLISECOND, -(-since_ns // MINUTE) * MINUTE_MS
+        while from_ms < now_ms - MINUTE_MS:
+            rows = await self._bars(name, from_ms)
+            bars = [(int(row[0]), exactly(row[4], "a bar's close")) for row in rows if row[0] >= from_ms]
+            ends = [(opens + MINUTE_MS, close) for opens, close in bars if opens + MINUTE_MS <= now_ms]
+            if not ends:
+                break
+            found.update((ms * MILLISECOND, close) for ms, close in ends)
+            from_ms = ends[-1][0]
+        return sorted(found.items())
+
+    async def _bars(self, name: str, from_ms: int) -> list[Any]:
+        rows: list[Any] = await self._asked(
+            KLINES, lambda exchange: exchange.fetch_ohlcv(name, "1m", from_ms, PAGE_BARS)
+        )
+        return rows
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         """Whether the exchange takes orders for it now; None when it does not say, or has no such pair."""

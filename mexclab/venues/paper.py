@@ -98,6 +98,10 @@ class PaperVenue:
     def watch(self, symbol: Symbol) -> None:
         self._watched.add(symbol)
 
+    def silent_ns(self, symbol: Symbol) -> int | None:
+        """In process nothing gets lost on the way."""
+        return 0
+
     def unwatch(self, symbol: Symbol) -> None:
         self._watched.discard(symbol)
 
@@ -217,6 +221,10 @@ class PaperVenue:
         there = self.market_side.matcher.books.get(symbol)
         book = None if there is None else there.snapshot(1, self._clock.now_ns())
         return book if book is not None and (book.bids or book.asks) else None
+
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        """It keeps no bars."""
+        return ()
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return self.market_side.is_api_tradable(symbol)

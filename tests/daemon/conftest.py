@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-START_S = 60
+START_S = 120
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Running:
         """One command to its end."""
         command = [sys.executable, "-m", "mexclab.cli", *words]
         return subprocess.run(
-            command, env=self.environment(**more), capture_output=True, text=True, timeout=120
+            command, env=self.environment(**more), capture_output=True, text=True, timeout=START_S
         )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
@@ -65,7 +65,7 @@ class Running:
         assert address is not None
         known = (self.data / "daemon.token").read_text().strip() if token is None else token
         return httpx.Client(
-            base_url=str(address["url"]), headers={"Authorization": f"Bearer {known}"}, timeout=10
+            base_url=str(address["url"]), headers={"Authorization": f"Bearer {known}"}, timeout=60
         )
 
     def stop(self) -> None:

@@ -124,7 +124,7 @@ class LiveDesk:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
-                    process.wait(20)
+                    process.wait(LONGEST_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()

@@ -48,7 +48,7 @@ def _throw(operation: schemathesis.APIOperation, mode: object, base: str, header
     made = 0
 
     @settings(
-        max_examples=15,
+        max_examples=10,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

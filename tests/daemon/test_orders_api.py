@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from mexclab.errors import DeskError
 from mexclab.notebook.address import address_in
 from mexclab.notebook.desk import DeskClient
 from tests.daemon.conftest import Running, _running
 from tests.daemon.live_scene import opens_in
 from tests.processes import LONGEST_S, Simulator, coming_listing, settings, simulator
 
-pytestmark = pytest.mark.timeout(300)
 LISTING_SEED, LISTING = coming_listing(time.time_ns())
 SYMBOL = str(LISTING.symbol)
 T = TypeVar("T")
@@ -185,6 +185,15 @@ def test_reconciling_compares_now_and_says_what_was_found(scene: Scene) -> None:
     assert told["last"]["at_ns"] > before
     assert (told["last"]["differences"], told["unknown"], told["external"]) == ([], [], [])
     assert scene.desk.reconciliation() == told
+
+
+def test_nothing_is_written_off_where_ledger_and_venue_agree(scene: Scene) -> None:
+    said = scene.refused(409, "/reconcile/accept", symbol=SYMBOL, why="sold by hand", by="ada")
+    assert f"agree about {SYMBOL}" in said
+    assert "is not a symbol" in scene.refused(409, "/reconcile/accept", symbol="?", why="sold by hand")
+    assert "why" in scene.refused(422, "/reconcile/accept", symbol=SYMBOL)
+    with pytest.raises(DeskError, match="agree about"):
+        scene.desk.accept(SYMBOL, "sold by hand")
 
 
 def test_a_venue_that_does_not_answer_is_a_503_and_nothing_was_compared(scene: Scene) -> None:

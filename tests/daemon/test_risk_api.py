@@ -196,6 +196,14 @@ async def test_limits_that_were_not_shown_are_not_confirmed(
     assert door.station.engine.desk.confirmed is None
 
 
+async def test_limits_are_not_confirmed_by_a_call_that_says_nobody(
+    door: Door, client: httpx.AsyncClient
+) -> None:
+    body = {"account": "paper", "digest": permits.digest(door.station.rules), "why": "seen"}
+    assert "name of a person" in await refused(door, client, 409, "/limits/confirm", **body)
+    assert door.station.engine.desk.confirmed is None
+
+
 # -- pauses --------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,9 @@ from random import Random
 from benchmarks.ledger_history import DAY, FIRST_NS, Story
 from mexclab.domain import events as e
 from mexclab.domain.market import Side, Symbol
+from mexclab.domain.order import Fill, Order, OrderType
 from mexclab.domain.protection import Protection
-from mexclab.domain.snipe import SnipeState
+from mexclab.domain.snipe import Plan, SnipeState
 
 
 def random_history(seed: int, stories: int = 12) -> list[e.Event]:
@@ -56,8 +57,23 @@ def _more_of(event: e.Event, random: Random) -> Iterator[e.Event]:
             if random.random() < 0.5:
                 calm = replace(plan.exit, trailing=Decimal("0.10"), version=1)
                 yield e.ExitReplaced(at_ns + 1, plan.snipe_id, calm, "ann", "calmer")
+            if random.random() < 0.3:
+                yield from _gone(at_ns + 2, plan, random)
         case _:
             return
+
+
+def _gone(at_ns: int, plan: Plan, random: Random) -> Iterator[e.Event]:
+    """Another snipe by the same strategy, of whose purchase a part, or all, is written off."""
+    snipe_id, symbol = f"{plan.snipe_id}w", Symbol("GONE")
+    client_id, size = f"{snipe_id}-b-1", (Decimal(random.randrange(1, 9)), Decimal("0.30"))
+    order = Order(client_id, symbol, Side.BUY, OrderType.IMMEDIATE_OR_CANCEL, *size, snipe_id, "b")
+    quantity, price = size
+    bought = Fill(f"T{client_id}", client_id, symbol, Side.BUY, price, quantity, price, "USDT", at_ns)
+    yield e.SnipePlanned(at_ns, replace(plan, snipe_id=snipe_id, symbol=symbol))
+    yield from (e.OrderDecided(at_ns, order), e.OrderSent(at_ns, client_id), e.OrderFilled(at_ns, bought))
+    for part in (Decimal("0.50"), quantity - Decimal("0.50"))[: random.randrange(1, 3)]:
+        yield e.WrittenOff(at_ns + DAY, snipe_id, symbol, part, "ann", "sold by hand")
 
 
 def _interruption(number: int, at_ns: int, random: Random) -> Iterator[e.Event]:
@@ -67,13 +83,14 @@ def _interruption(number: int, at_ns: int, random: Random) -> Iterator[e.Event]:
         e.Halted(at_ns, "ann", f"halt {number}"),
         e.Resumed(at_ns, "ann", "again"),
         e.ReportDisputed(at_ns, f"odd{number}-entry-1", symbol, "more was sold than is held"),
+        e.ReportDisputed(at_ns, f"odd{number}-entry-1", symbol, "more was sold than is held", f"T{number}"),
         e.ExternalOrderSeen(at_ns, f"x{number}", symbol, Side.SELL, Decimal("1.50"), Decimal("2.0")),
         e.PlanDeclined(at_ns, f"odd{number}", symbol, "no_strategy", "nobody wants it"),
         e.StrategySet(at_ns, "ladder", (("budget", "60"), ("cap", "2.0")), "ann", f"change {number}"),
         e.Reconciled(at_ns, 4, 1, 0, 0, (f"difference {number}",)),
         e.AlertRaised(at_ns, "info", "nothing of the desk"),
     )
-    weights = (1, 1, 4, 3, 3, 3, 3, 1)
+    weights = (1, 1, 2, 2, 3, 3, 3, 3, 1)
     yield random.choices(kinds, weights)[0]
 
 

@@ -48,6 +48,11 @@ def test_nothing_outside_the_list_is_ever_an_alert_and_everything_in_it_exists(s
         (e.Rehearsed(1, True, 1, 2, 3, "x.json", "Ann"), "info", "everything held"),
         (e.SagaEnded(1, "s1", "compensated", "no money"), "info", "s1 was taken back: no money"),
         (e.LimitsConfirmed(1, "main", "d", (), "Ann", "seen"), "info", "main were confirmed by Ann"),
+        (
+            e.WrittenOff(1, "s1", SYMBOL, Decimal("40.0"), "Ann", "sold by hand"),
+            "warning",
+            "Ann accepted that 40.0 ABC are gone, at a loss of what they cost: sold by hand",
+        ),
         (e.DaemonStarted(1, "paper", "MEXC", "1", Decimal(1)), "info", "the desk started"),
         (e.DaemonStopped(1, "asked"), "info", "the desk stopped: asked"),
     ],

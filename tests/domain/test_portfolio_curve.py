@@ -51,11 +51,11 @@ def test_a_close_beside_other_holdings_takes_them_at_cost_and_says_so() -> None:
     assert points[-1].exposure is None
 
 
-def test_a_close_after_a_fee_in_a_third_asset_is_not_taken_for_exact() -> None:
+def test_a_fee_in_a_third_asset_leaves_the_equity_as_it_is_and_a_close_exact() -> None:
     events = [STARTED, *bought(), *stopped()]
     in_mx = [replace(x, fill=replace(x.fill, fee=D(1), fee_asset="MX")) if isinstance(x, e.OrderFilled) else x
              for x in events]  # fmt: skip
-    assert brief(equity_curve(in_mx))[-1] == (CLOSE, 990, None)
+    assert brief(equity_curve(in_mx))[-1] == (CLOSE, 990, 0)
 
 
 def test_a_value_at_cost_is_no_high_to_fall_from() -> None:

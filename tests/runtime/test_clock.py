@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mexclab.domain.clock import DAY, HOUR, MILLISECOND, SECOND
+from mexclab import bootstrap
+from mexclab.config import Settings
+from mexclab.config.venue import VenueSettings
+from mexclab.domain.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+from mexclab.domain.reports import ClockReading
 from mexclab.errors import DomainError
-from mexclab.runtime.clock import SLIP_NS, ManualClock, Pace, ScaledClock, Stretch, SystemClock
+from mexclab.runtime.clock import SLIP_NS, ManualClock, Pace, ScaledClock, Stretch, SystemClock, steady_ns
+from mexclab.venues.mexc.clock import Watch
 
 START = 20_600 * DAY
 STEP_NS = 256  # two neighbouring float64 are this far apart at today's nanoseconds since the epoch
@@ -191,6 +197,98 @@ async def test_the_system_clock_returns_not_before_the_moment() -> None:
         assert clock.now_ns() >= at
         assert clock.lateness_ns(at) >= 0
     assert clock.lateness_ns(clock.now_ns() + HOUR) < 0
+
+
+@dataclass
+class Machine:
+    """A machine with a clock that people set, and one that they cannot."""
+
+    wall_ns: int = START
+    steady_ns: int = 5 * HOUR
+
+    def clock(self) -> SystemClock:
+        return SystemClock(lambda: self.wall_ns, lambda: self.steady_ns)
+
+    def passes(self, by_ns: int) -> None:
+        self.wall_ns += by_ns
+        self.steady_ns += by_ns
+
+
+@pytest.mark.parametrize("step_ns", [-HOUR, -2 * SECOND, 2 * SECOND, 3 * HOUR])
+def test_setting_the_machine_does_not_move_the_system_clock_and_is_noticed_until_it_is_measured(
+    step_ns: int,
+) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.follow(ClockReading(120 * MILLISECOND, MILLISECOND, START))
+    machine.passes(MINUTE)
+    assert (clock.now_ns(), clock.was_set()) == (START + MINUTE + 120 * MILLISECOND, False)
+    machine.wall_ns += step_ns
+    assert (clock.now_ns(), clock.was_set()) == (START + MINUTE + 120 * MILLISECOND, True)
+    clock.follow(ClockReading(130 * MILLISECOND, MILLISECOND, clock.now_ns()))
+    machine.passes(MINUTE)
+    assert (clock.now_ns(), clock.was_set()) == (START + 2 * MINUTE + 130 * MILLISECOND, False)
+
+
+def test_a_machine_that_slept_wakes_up_at_the_right_time() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.passes(8 * HOUR)  # its steady clock counts on, and the other one is right
+    assert (clock.now_ns(), clock.was_set()) == (START + 8 * HOUR, False)
+
+
+def test_a_machine_that_was_stopped_without_noticing_is_in_doubt_until_the_venue_is_asked() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall_ns += 20 * MINUTE  # only the time service tells it
+    assert clock.was_set()
+    clock.follow(ClockReading(20 * MINUTE, MILLISECOND, START + 20 * MINUTE))
+    assert (clock.now_ns(), clock.was_set()) == (START + 20 * MINUTE, False)
+
+
+def test_an_offset_that_is_hardly_known_does_not_move_a_clock_that_was_measured() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.follow(ClockReading(3 * SECOND, 2 * SECOND, START))
+    assert clock.shift_ns == 3 * SECOND, "better than nothing"
+    clock.follow(ClockReading(SECOND, MILLISECOND, START))
+    machine.wall_ns += HOUR
+    clock.follow(ClockReading(HOUR, HOUR, START))
+    assert (clock.shift_ns, clock.was_set()) == (SECOND, True)
+
+
+def test_the_venues_clock_is_measured_against_the_clock_that_follows_it() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    watch = Watch(clock.machine_ns, clock.steady_ns)
+    venue_ms = (START + 70 * MILLISECOND) // MILLISECOND
+    for step_ns in (0, -HOUR, 3 * HOUR):
+        machine.wall_ns += step_ns
+        watch.estimator.observe(machine.steady_ns, machine.steady_ns, venue_ms)
+        reading = watch.reading()
+        assert reading is not None
+        clock.follow(reading)
+        assert abs(clock.now_ns() - START - 70 * MILLISECOND) <= MILLISECOND
+        assert clock.now_ns() - reading.measured_ns == 0, "it was measured now"
+
+
+async def test_a_desk_measures_the_venue_against_its_own_clock() -> None:
+    settings = Settings(venue=VenueSettings(rest_url="http://127.0.0.1:9"))
+    way = bootstrap.road(settings, "test", lambda: pytest.fail("no key is needed"))
+    try:
+        assert isinstance(way.clock, SystemClock)
+        watch = way.venue.data.watch
+        assert (watch.wall_ns, watch.steady_ns) == (way.clock.machine_ns, way.clock.steady_ns)
+    finally:
+        await way.venue.stop()
+
+
+def test_the_steady_clock_counts_nanoseconds_and_never_goes_back() -> None:
+    read = [steady_ns() for _ in range(1000)]
+    assert read == sorted(read)
+    before, wall = steady_ns(), time.time_ns()
+    work(20 * MILLISECOND)
+    assert abs((steady_ns() - before) - (time.time_ns() - wall)) < 10 * MILLISECOND
 
 
 @pytest.mark.parametrize(

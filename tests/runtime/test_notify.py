@@ -90,13 +90,13 @@ def test_a_receiver_that_asks_for_patience_gets_it_up_to_an_hour() -> None:
     assert found == [7, 90, 0, LONGEST_WAIT_S, 0, 0, 0]
 
 
-@pytest.mark.parametrize("reply", [Reply(after_s=3), Reply(drip_s=0.05)], ids=["slow", "dripping"])
+@pytest.mark.parametrize("reply", [Reply(after_s=300), Reply(drip_s=0.05)], ids=["slow", "dripping"])
 def test_a_slow_receiver_is_given_up_in_time(reply: Reply) -> None:
     with receiver(reply) as there:
         sink = Webhook(there.url, 0.5)
         began_s = time.monotonic()
         assert sink.send(ALERT) == Refusal("no answer within 0.5 s")
-        assert time.monotonic() - began_s < 2.5
+        assert time.monotonic() - began_s < 30
         sink.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +58,7 @@ def test_alerts_arrive_in_order_once_each_when_all_goes_well(
         post.stir()
         until(lambda: len(there.ids) == 20)
         assert there.ids == ids
-    assert spool.mark("webhook") == Mark(20)
+        until(lambda: spool.mark("webhook") == Mark(20))  # written once the answer is back
     assert not post.troubles()
 
 
@@ -83,36 +84,39 @@ def test_the_waits_double_up_to_the_longest_and_a_receivers_wish_counts() -> Non
 
 
 def test_retry_after_is_honoured(spool: Spool, posts: Callable[..., Post]) -> None:
-    with receiver(Reply(429, {"Retry-After": "1"})) as there:
+    soon, late = (Reply(429, {"Retry-After": wish}) for wish in ("1", "3600"))
+    with receiver(soon, Reply(), late) as there:
         post = posts(spool, Webhook(there.url, 5))
         fill(spool, 1)
         post.stir()
-        until(lambda: len(there.times) == 1 and bool(post.troubles()))
-        assert post.troubles() == ["webhook: HTTP 429, 1 tries"]
+        until(lambda: spool.mark("webhook") == Mark(1))
+        assert there.times[1] - there.times[0] >= 0.99
+        assert not post.troubles()
+        fill(spool, 1)
+        post.stir()
+        until(lambda: bool(post.troubles()))
+        told = post.troubles()["webhook"]
+        assert re.fullmatch(r"webhook: alerts not delivered since 20.* UTC: HTTP 429, 1 tries", told)
         for _ in range(20):  # news is no reason to be impatient
             post.stir()
             time.sleep(0.01)
-        until(lambda: len(there.times) == 2)
-        assert there.times[1] - there.times[0] >= 0.99
-        until(lambda: not post.troubles())
+        assert len(there.times) == 3
 
 
 def test_a_sink_that_hangs_is_in_no_other_ones_way(
     spool: Spool, posts: Callable[..., Post], tmp_path: Path
 ) -> None:
     path = tmp_path / "alerts.jsonl"
-    with receiver(Reply(after_s=5)) as there:
-        post = posts(spool, Webhook(there.url, 10), LineFile(path))
+    with receiver(Reply(after_s=300)) as there:
+        post = posts(spool, Webhook(there.url, 300), LineFile(path))
         fill(spool, 10)
-        began_s = time.monotonic()
-        post.stir()
-        took_s = time.monotonic() - began_s
+        post.stir()  # returns although the webhook will not answer
         until(lambda: lines(path) == 10)
-        assert took_s < 0.05
         assert spool.mark("webhook") == Mark(0)
         began_s = time.monotonic()
         post.close(0.2)  # the one that hangs is left behind
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < 60
+        assert spool.mark("webhook") == Mark(0)
 
 
 def test_a_crash_between_delivery_and_mark_delivers_again_under_the_same_id(tmp_path: Path) -> None:
@@ -190,7 +194,7 @@ def test_what_is_below_the_level_is_passed_over_for_good(spool: Spool, posts: Ca
 def test_the_last_round_delivers_what_waits(spool: Spool, posts: Callable[..., Post], tmp_path: Path) -> None:
     post = posts(spool, LineFile(tmp_path / "f"))
     fill(spool, 50)
-    post.close(5)
+    post.close(60)
     assert lines(tmp_path / "f") == 50
 
 
@@ -246,9 +250,8 @@ def test_a_couriers_first_word_waits_for_a_shot_to_leave(
 ) -> None:
     leaves_s = time.monotonic() + 0.3
     terms = PostTerms("info", 0.05, 0.4, lambda: max(leaves_s - time.monotonic(), 0.0))
-    began_s = time.monotonic()
     post = posts(spool, LineFile(tmp_path / "f"), terms=terms)
     fill(spool, 2)
     post.stir()
     until(lambda: lines(tmp_path / "f") == 2)
-    assert time.monotonic() - began_s >= 0.3
+    assert time.monotonic() >= leaves_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
@@ -15,11 +15,29 @@ from mexclab.domain.market import Side
 from mexclab.domain.order import OrderState
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import DomainError, RiskRefused
+from mexclab.runtime.clock import ManualClock
 from mexclab.trading import recovery, safety
+from mexclab.trading.engine import Rules
 from mexclab.venues.simulator.scenario import Fate
-from tests.trading.conftest import START, Station
+from tests.trading.conftest import START, Station, build
 
 Make = Callable[..., Station]
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """A desk at the end of its first day; for those who only look at it."""
+    desk = build(
+        ManualClock(START), 7, Rules(limits=LimitSettings(), auto_arm=True), tmp_path_factory.mktemp("day")
+    )
+
+    async def live() -> None:
+        await desk.start()
+        await desk.run(START + DAY)
+
+    asyncio.run(live())
+    yield desk
+    desk.close()
 
 
 def kinds(station: Station) -> list[str]:
@@ -31,11 +49,8 @@ def snipe_of(station: Station, fate: Fate):
     return next(s for s in station.engine.desk.snipes.values() if s.plan.symbol == script.symbol)
 
 
-async def test_a_day_of_listings_is_detected_sniped_and_accounted_to_the_last_digit(station: Make) -> None:
-    desk = station()
-    await desk.start()
-    await desk.run(START + DAY)
-    states = {fate: snipe_of(desk, fate) for fate in Fate}
+async def test_a_day_of_listings_is_detected_sniped_and_accounted_to_the_last_digit(day: Station) -> None:
+    states = {fate: snipe_of(day, fate) for fate in Fate}
     assert states[Fate.PLAIN].state is SnipeState.CLOSED
     assert states[Fate.LATE].state is SnipeState.CLOSED
     assert states[Fate.POSTPONED].state is SnipeState.CLOSED
@@ -44,10 +59,10 @@ async def test_a_day_of_listings_is_detected_sniped_and_accounted_to_the_last_di
         SnipeState.ABORTED,
         "not_api_tradable",
     )
-    balances = await desk.venue.balances()
+    balances = await day.venue.balances()
     earned = balances["USDT"].total - 1000
-    assert earned == sum(desk.engine.desk.profit(s) for s in desk.engine.desk.snipes)
-    final = await recovery.reconcile(desk.engine)
+    assert earned == sum(day.engine.desk.profit(s) for s in day.engine.desk.snipes)
+    final = await recovery.reconcile(day.engine)
     assert (final.unknown_left, final.external) == (0, 0)
 
 
@@ -61,14 +76,9 @@ async def test_the_same_seed_gives_the_same_history_and_another_seed_another(sta
     assert prints[0] == prints[1] != prints[2]
 
 
-async def test_an_order_is_written_before_it_is_sent_and_no_entry_leaves_before_its_opening(
-    station: Make,
-) -> None:
-    desk = station()
-    await desk.start()
-    await desk.run(START + 12 * HOUR)
+def test_an_order_is_written_before_it_is_sent_and_no_entry_leaves_before_its_opening(day: Station) -> None:
     written: dict[str, list[str]] = {}
-    for _, event in desk.ledger.read():
+    for _, event in day.ledger.read():
         client_id = getattr(event, "client_id", "") or getattr(getattr(event, "order", None), "client_id", "")
         if client_id:
             written.setdefault(client_id, []).append(type(event).__name__)
@@ -78,22 +88,19 @@ async def test_an_order_is_written_before_it_is_sent_and_no_entry_leaves_before_
         if steps == ["VerdictGiven"]:
             continue  # refused: nothing was decided
         assert steps[:4] == ["VerdictGiven", "OrderDecided", "OrderSent", "Fired"]
-    for _, event in desk.ledger.read():
+    for _, event in day.ledger.read():
         if isinstance(event, e.Fired):
-            plan = desk.engine.desk.snipes[event.snipe_id].plan
+            plan = day.engine.desk.snipes[event.snipe_id].plan
             assert plan.not_before_ns <= event.scheduled_ns < plan.deadline_ns
             assert event.at_ns >= event.scheduled_ns
 
 
-async def test_a_postponed_opening_moves_the_plan_and_is_sniped_when_it_really_opens(station: Make) -> None:
-    desk = station()
-    await desk.start()
-    await desk.run(START + DAY)
-    script, snipe = desk.script(Fate.POSTPONED), snipe_of(desk, Fate.POSTPONED)
+def test_a_postponed_opening_moves_the_plan_and_is_sniped_when_it_really_opens(day: Station) -> None:
+    script, snipe = day.script(Fate.POSTPONED), snipe_of(day, Fate.POSTPONED)
     assert snipe.plan.not_before_ns == script.moved_to_ns != script.open_ns
     assert snipe.entered_ns is not None
     assert snipe.entered_ns >= script.moved_to_ns
-    listing = desk.engine.parts.radar.board.listings[script.coin_id]
+    listing = day.engine.parts.radar.board.listings[script.coin_id]
     assert [(p.from_ns, p.to_ns) for p in listing.postponements] == [(script.open_ns, script.moved_to_ns)]
 
 
@@ -129,7 +136,7 @@ async def test_halt_drops_a_loaded_shot_refuses_new_entries_and_lets_exits_run(s
     snipe = snipe_of(desk, Fate.PLAIN)
     assert snipe.state is SnipeState.FIRING
     await safety.halt(desk.engine, "ada", "a drill")
-    await desk.run(START + DAY)
+    await desk.run(START + 12 * HOUR)
     after = desk.engine.desk.snipes[snipe.snipe_id]
     assert (after.state, after.reason) == (SnipeState.ABORTED, "halted")
     assert "Fired" not in kinds(desk)

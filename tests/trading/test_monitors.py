@@ -169,6 +169,26 @@ def test_silence_trips_and_any_news_ends_it() -> None:
     assert reading(made, "stale_data", NOW + 3 * SECOND).state is QUIET
 
 
+@pytest.mark.parametrize(
+    ("silent_s", "state"),
+    [(0, QUIET), (19, QUIET), (21, TRIPPED), (None, TRIPPED)],
+    ids=["it lives", "a ping is out", "pings are not answered", "nobody listens"],
+)
+def test_a_quiet_market_is_stale_when_its_stream_is_dead_and_not_when_nobody_trades(
+    silent_s: int | None, state: MonitorState
+) -> None:
+    silent_ns = None if silent_s is None else silent_s * SECOND
+    made = Monitors(RULES, LIMITS, lambda: ClockReading(0, 0, NOW), lambda symbol: silent_ns)
+    made.follow({ABC: STAKE})
+    made.witness(trade())
+    made.see(book())
+    later = NOW + 10 * MINUTE
+    found = reading(made, "stale_data", later)
+    assert found.state is state
+    assert "the last news of ABCUSDT came 10 min" in found.why
+    assert reading(made, "stale_data", NOW + SECOND).state is QUIET
+
+
 def test_trades_that_mirror_one_another_are_suspected() -> None:
     made = monitors()
     for n in range(6):

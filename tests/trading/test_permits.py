@@ -85,12 +85,12 @@ def names(desk: Desk, rules: Rules = LIVE, snipe: Snipe | None = None) -> list[s
 
 CHECKS = {
     None: False, checked(): True, checked(NOW - AGE_NS): True, checked(NOW - AGE_NS - 1): False,
-    checked(green=False): False, checked(account="other"): False,
+    checked(green=False): False, checked(account="other"): False, checked(NOW + HOUR): False,
 }  # fmt: skip
 CONFIRMATIONS = {
     None: False, confirmed(): True, confirmed(account="other"): False, confirmed(digest="0" * 64): False,
 }  # fmt: skip
-ARMERS = {"": False, " ": False, "automatic": False, "ada": True}
+ARMERS = {"": False, " ": False, "automatic": False, "api": False, " API ": False, "ada": True}
 
 
 @given(
@@ -210,10 +210,11 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"seen": "0" * 64}, "not the limits in force any more"),
     ({"why": "  "}, "a reason is required"),
     ({"by": "automatic"}, "a person is required"),
+    ({"by": "api"}, "a person is required"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "words"), WRONG, ids=["account", "digest", "reason", "name"])
+@pytest.mark.parametrize(("wrong", "words"), WRONG, ids=["account", "digest", "reason", "name", "unnamed"])
 async def test_limits_that_are_not_those_in_force_are_not_confirmed(
     station: Station, wrong: dict[str, str], words: str
 ) -> None:
@@ -239,12 +240,13 @@ async def test_a_confirmation_is_written_down_with_every_limit_and_once(station:
     assert event.limits == permits.written(LIVE)
 
 
-async def test_an_arm_is_refused_with_every_missing_piece_and_the_halt(station: Station) -> None:
+@pytest.mark.parametrize("by", ["automatic", permits.UNNAMED])
+async def test_an_arm_is_refused_with_every_missing_piece_and_the_halt(station: Station, by: str) -> None:
     snipe_id = await planned(station)
     await safety.halt(station.engine, "ada", "a drill")
     seq = station.engine.seq
     with pytest.raises(RiskRefused) as refused:
-        await safety.arm(station.engine, snipe_id, "automatic")
+        await safety.arm(station.engine, snipe_id, by)
     for words in ("halted", "no preflight", "nobody has confirmed", "armed by a person"):
         assert words in refused.value.message
     assert len(refused.value.data["breaches"]) == 4

@@ -29,6 +29,9 @@ LIVES: dict[str, dict[str, object]] = {
 }
 
 
+TEDIOUS = {"unprotected"}  # the same prices are asked for again and again: every second append, by the seed
+
+
 async def _live(scene: Desks, name: str) -> None:
     """One life up to its end, from wherever the ledger stands."""
     if name == "flattened":
@@ -50,7 +53,9 @@ def _at(name: str) -> Desks:
 
 @pytest.mark.parametrize("name", LIVES)
 @pytest.mark.parametrize("durable", [True, False])
-async def test_a_process_that_dies_at_any_append_leaves_a_saga_that_ends(name: str, durable: bool) -> None:
+async def test_a_process_that_dies_at_any_append_leaves_a_saga_that_ends(
+    name: str, durable: bool, seed: int
+) -> None:
     whole = _at(name)
     await whole.start()
     begun = len(batches_of(whole))
@@ -62,7 +67,10 @@ async def test_a_process_that_dies_at_any_append_leaves_a_saga_that_ends(name: s
         n for n, batch in enumerate(batches_of(whole)) if any(isinstance(v, e.SagaBegun) for v in batch)
     )
     deaths = 0
-    for number in range(first - begun, len(batches_of(whole)) - begun + 1):
+    numbers = range(first - begun, len(batches_of(whole)) - begun + 1)
+    if name in TEDIOUS:
+        numbers = numbers[seed % 2 :: 2]
+    for number in numbers:
         scene = _at(name)
         await scene.start()
         assert isinstance(scene.ledger, Mortal)

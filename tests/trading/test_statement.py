@@ -104,7 +104,7 @@ def test_fees_are_shown_in_their_asset_and_weighed_where_they_have_a_price() -> 
     [fee] = statement(desk, world(ABC)).fees
     assert (fee.asset, fee.amount, fee.worth) == ("MX", "2", None)
     priced = statement(desk, world(ABC, Symbol("MX")))
-    assert (priced.fees[0].worth, priced.other_fees, priced.profit, priced.equity) == ("2", "2", "-2", "998")
+    assert (priced.fees[0].worth, priced.other_fees, priced.profit, priced.equity) == ("2", "2", "-2", "1000")
 
 
 def test_balances_that_nobody_asked_for_are_not_said_to_agree() -> None:

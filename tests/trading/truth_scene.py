@@ -184,6 +184,9 @@ class Truth:
         bid, ask = Level(Decimal("0.95"), Decimal(99)), Level(Decimal("0.96"), Decimal(99))
         return Book(symbol, (bid,), (ask,), self.clock.now_ns())
 
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        return ()
+
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return True
 
@@ -201,6 +204,10 @@ class Truth:
 
     def watch(self, symbol: Symbol) -> None:
         """Its news are what a test tells."""
+
+    def silent_ns(self, symbol: Symbol) -> int | None:
+        """In process nothing gets lost on the way."""
+        return 0
 
     def unwatch(self, symbol: Symbol) -> None:
         """Nor does leaving it out change them."""

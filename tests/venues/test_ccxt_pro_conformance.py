@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+import ccxt
 import pytest
 
 from mexclab.domain.clock import MILLISECOND
@@ -15,7 +15,7 @@ from mexclab.domain.market import Side
 from mexclab.venues.orders import Status
 from tests.venues.ccxt_rig import BTC, LIVING, ME, Rig, floats, rig
 
-SOON_S = 15.0
+SOON_S = 60.0
 
 
 @pytest.fixture
@@ -100,10 +100,11 @@ async def test_the_watched_book_becomes_the_book_and_stays_it(options: dict[str,
     """By default ccxt waits for 25 changes before it asks for the snapshot: a busy market's matter."""
     async with rig("pro", LIVING, **options) as desk:
         churn, equal = Churn(desk), 0
-        deadline = time.monotonic() + SOON_S
+        now = asyncio.get_running_loop().time
+        deadline = now() + SOON_S
         try:
             while equal < 5:  # it is not while a change is on its way; a book that went wrong is never again
-                assert time.monotonic() < deadline
+                assert now() < deadline
                 shown = await seen(desk, "watch_order_book", "BTC/USDT")
                 sides = desk.book().levels(10)
                 equal += [[list(level[:2]) for level in shown[side][:10]] for side in ("bids", "asks")] == [
@@ -156,14 +157,21 @@ async def test_an_order_its_trade_and_the_balance_are_watched(desk: Rig) -> None
 
 async def test_a_watched_order_rests_fills_in_part_and_is_cancelled(desk: Rig) -> None:
     tasks = await private(desk, order=desk.exchange.watch_orders("BTC/USDT"))
-    price, size = desk.touch(Side.SELL)
-    created = await desk.ask("create_order", "BTC/USDT", "limit", "buy", float(size * 2), float(price))
-    told = list(await asyncio.wait_for(tasks["order"], SOON_S))
-    placed = desk.placed(created["id"])
-    await desk.ask("cancel_order", created["id"], "BTC/USDT")
+    told: list[Mapping[str, Any]] = []
+    while True:
+        price, size = desk.touch(Side.SELL)
+        created = await desk.ask("create_order", "BTC/USDT", "limit", "buy", float(size * 2), float(price))
+        told += await asyncio.wait_for(tasks["order"], SOON_S) if not told else []
+        placed = desk.placed(created["id"])
+        try:
+            await desk.ask("cancel_order", created["id"], "BTC/USDT")
+            break
+        except ccxt.BadRequest:  # the market lives: somebody sold us the rest before we took it back
+            assert placed.status is Status.FILLED
     assert placed.status is Status.PARTIALLY_CANCELED
-    while told[-1]["status"] == "open":
-        told += await seen(desk, "watch_orders", "BTC/USDT")
-    assert {order["id"] for order in told} == {created["id"]}
+    told = [order for order in told if order["id"] == created["id"]]
+    while not told or told[-1]["status"] == "open":
+        news = await seen(desk, "watch_orders", "BTC/USDT")
+        told += [order for order in news if order["id"] == created["id"]]
     assert told[-1]["filled"] == float(placed.filled)
     assert (told[-1]["price"], told[-1]["amount"]) == (float(price), float(size * 2))

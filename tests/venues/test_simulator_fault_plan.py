@@ -34,7 +34,7 @@ def test_the_plan_of_the_modules_head_is_one() -> None:
     lines = (fault_plan.__doc__ or "").splitlines()
     text = "\n".join(line[4:] for line in lines if line.startswith("    "))
     told = parse_plan(text, is_toml=True)
-    assert (told.seed, len(told.rules), len(told.acts)) == (7, 1, 1)
+    assert (told.seed, len(told.rules), len(told.acts)) == (7, 2, 1)
     assert told.rules[0].turns == {1, 4}
     assert told.clock.shift_ms == 250
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.market import Side, Symbol
+from tests import patient
 from tests.venues.raw_wire import PATIENT, TRADER, Venue, fields_of, venue
 
 LIMIT = "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=0.001&price=50000"
@@ -373,4 +374,4 @@ def test_whatever_is_asked_is_answered_in_json_with_a_code(params, what):
             assert answer.status in (200, 400)
             assert answer.status == 200 or isinstance(answer.json["code"], int)
 
-    asyncio.run(ask())
+    patient.run(ask())

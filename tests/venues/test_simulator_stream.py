@@ -338,7 +338,7 @@ messages = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sent=messages)
 async def test_no_message_ends_a_session_but_by_its_rules(sent: list[str | bytes | list[bytes]]) -> None:
     async with venue() as stream, stream.client() as bystander, stream.client() as client:

@@ -162,15 +162,17 @@ async def test_a_depth_snapshot_by_rest_ends_where_a_frame_ends() -> None:
                 ends.add(int((await client.data()).publicAggreDepths.toVersion))
 
         reading = asyncio.ensure_future(read())
-        await asyncio.sleep(0.5)  # the first frames are there
-        taken = set()
-        for _ in range(10):
-            taken.add((await simulator.ask("/api/v3/depth", symbol="BTCUSDT"))["lastUpdateId"])
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while not ends:  # noqa: ASYNC110  the first frames are there
+                await asyncio.sleep(0.01)
+            taken: set[int] = set()
+            while len(taken) < 2:
+                taken.add((await simulator.ask("/api/v3/depth", symbol="BTCUSDT"))["lastUpdateId"])
+                await asyncio.sleep(0.05)
+            while max(ends) <= max(taken):  # noqa: ASYNC110  the frames have come so far
+                await asyncio.sleep(0.01)
         reading.cancel()
         assert taken <= ends
-        assert len(taken) > 1
 
 
 async def test_another_path_is_no_stream() -> None:
@@ -218,7 +220,7 @@ async def living() -> AsyncIterator[Served]:
 
 
 async def first(awaitable: Any) -> Any:
-    return await asyncio.wait_for(awaitable, 20)
+    return await asyncio.wait_for(awaitable, 60)
 
 
 async def test_ccxt_pro_watches_the_public_channels() -> None:
@@ -229,9 +231,10 @@ async def test_ccxt_pro_watches_the_public_channels() -> None:
         assert {(trade["price"], trade["amount"], trade["side"]) for trade in trades} <= known
         ticker = await first(exchange.watch_ticker("BTC/USDT"))
         assert ticker["bid"] < ticker["ask"]
+        asked_ms = time.time() * 1000
         candles = await first(exchange.watch_ohlcv("BTC/USDT", "1m"))
         assert candles[-1][0] % 60_000 == 0
-        assert 0 <= time.time() * 1000 - candles[-1][0] < 70_000
+        assert asked_ms - 70_000 < candles[-1][0] <= time.time() * 1000
 
 
 async def test_the_book_of_ccxt_pro_is_the_book() -> None:
@@ -239,12 +242,13 @@ async def test_the_book_of_ccxt_pro_is_the_book() -> None:
         book = simulator.world.book(BTC)
         assert book is not None
         equal = 0
-        deadline = time.monotonic() + 20
+        now = asyncio.get_running_loop().time
+        deadline = now() + 60
         while equal < 5:  # it is not while a change is on its way; a book that went wrong is never again
             watched = await first(exchange.watch_order_book("BTC/USDT"))
             shown = [[(price, size) for price, size in watched[side][:10]] for side in ("bids", "asks")]
             equal += shown == [floats(side) for side in book.levels(10)]
-            assert time.monotonic() < deadline
+            assert now() < deadline
 
 
 def floats(levels: Any) -> list[tuple[float, float]]:

@@ -1,15 +1,18 @@
-"""A whole desk on the wire: the real engine and adapter, a simulated venue behind sockets, real time."""
+"""A whole desk on the wire: the real engine and adapter, a simulated venue behind sockets.
+
+Time is that of the one loop on which both live (``tests.patient``): it passes as the clock on the wall does,
+but not while the machine gives neither of them a turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -25,7 +28,6 @@ from mexclab.domain.reports import ClockReading
 from mexclab.domain.snipe import Snipe, SnipeState
 from mexclab.patterns.registry import load_patterns
 from mexclab.runtime.bus import Bus
-from mexclab.runtime.clock import SystemClock
 from mexclab.store.memory import MemoryLedger, MemoryRecorder
 from mexclab.strategies.registry import load_strategy
 from mexclab.trading import recovery
@@ -37,20 +39,43 @@ from mexclab.venues.mexc.market_data import MarketData
 from mexclab.venues.mexc.signing import Signer
 from mexclab.venues.mexc.venue import MexcVenue
 from mexclab.venues.simulator.fault_plan import plan_of
-from mexclab.venues.simulator.pools import ServerTerms
+from mexclab.venues.simulator.pools import Pools, ServerTerms
 from mexclab.venues.simulator.scenario import FIRST_DAY, Fate, listing_day_script
 from mexclab.venues.simulator.server import SimulatorServer
 from mexclab.venues.simulator.terms import PAPER_ACCOUNT
 from mexclab.venues.simulator.world import World, WorldTerms
+from tests.patient import patient_loop
+from tests.storm.accelerated import MachineClock
 
 SEED = 7
 OWNER = PAPER_ACCOUNT.owner
 IDENTITY = recovery.Identity("paper", "simulated MEXC, over its wire", "test")
 LEAD_NS = 2_500 * MILLISECOND  # from the desk's start to the opening
-LONGEST_S = 25.0  # a busy machine may take its time; a condition that holds is not waited for
+LONGEST_S = 60.0  # a condition that holds is not waited for
 ORDERS = "/api/v3/order"
 PATIENCE = 3000
 T = TypeVar("T", bound=e.Event)
+
+
+class Passing(Protocol):
+    """A loop that says how much of its time has passed."""
+
+    def passed_ns(self) -> int: ...
+
+    def time(self) -> float: ...
+
+
+class LoopServer(SimulatorServer):
+    """The simulator's server on the loop's clock instead of the machine's."""
+
+    def __init__(self, world: World, terms: ServerTerms, loop: Passing) -> None:
+        super().__init__(world, terms)
+        self._passed_ns = loop.passed_ns
+        self._from_ns = loop.passed_ns()
+        self.pools = Pools(terms, loop.time)
+
+    def _true_ns(self) -> int:
+        return self._anchor_ns + self._passed_ns() - self._from_ns
 
 
 @dataclass
@@ -60,7 +85,7 @@ class Wire:
     server: SimulatorServer
     symbol: Symbol
     settings: Settings
-    base_ns: int  # this machine's clock, as the desk reads it, is its real one and this
+    base_ns: int  # this machine's clock, as the desk reads it, is the loop's and this
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     recorder: MemoryRecorder = field(default_factory=MemoryRecorder)
 
@@ -68,16 +93,17 @@ class Wire:
 
     async def start(self) -> None:
         """Recover and run, as the daemon does."""
-        self.clock = clock = SystemClock()
-        clock.shift_ns = self.base_ns
+        loop = patient_loop()
+        self.clock = clock = MachineClock(self.wall_ns)
 
         def follow(reading: ClockReading) -> None:
-            clock.shift_ns = self.base_ns + reading.offset_ns
+            clock.shift_ns = reading.offset_ns
 
         terms = bootstrap._terms(self.settings, self.server.url, self.server.ws_url)
         signer = Signer(PAPER_ACCOUNT.key, PAPER_ACCOUNT.secret)
         self.venue = venue = MexcVenue(clock, terms, signer, follow)
-        venue.data = MarketData(venue.rest, Watch(wall_ns=self.wall_ns), terms.market)
+        venue.limiter._now = loop.time
+        venue.data = MarketData(venue.rest, Watch(self.wall_ns, loop.passed_ns), terms.market, loop.time)
         venue.listings.recall(sighting.fact for sighting in self.recorder.sightings())
         radar = Radar(venue, self.recorder, load_patterns(ListingsSettings()))
         strategy = load_strategy("opening_snipe", self.settings.snipe)
@@ -103,7 +129,7 @@ class Wire:
         await self.start()
 
     def wall_ns(self) -> int:
-        return time.time_ns() + self.base_ns
+        return self.base_ns + patient_loop().passed_ns()
 
     # -- what may be asked -----------------------------------------------------------------------
 
@@ -160,11 +186,12 @@ class Wire:
 
     async def until(self, holds: Callable[[], object], within_s: float = LONGEST_S) -> None:
         """Wait until it holds, while the desk lives."""
-        ends_s = time.monotonic() + within_s
+        now = patient_loop().time
+        ends_s = now() + within_s
         while not holds():
             if self.is_up and self.running.done():
                 self.running.result()
-            if time.monotonic() > ends_s:
+            if now() > ends_s:
                 raise AssertionError(f"not within {within_s:g} s; {self.described()}")
             await asyncio.sleep(0.005)
 
@@ -256,10 +283,10 @@ async def opened(settings: Settings) -> AsyncIterator[Wire]:
     assert script.announced_ns < start_ns
     world = World(WorldTerms(start_ns, seed=SEED, pairs=(), past_days=1))
     terms = ServerTerms(ip_weight_10s=PATIENCE, uid_weight_10s=PATIENCE, latency_ms_median=20)
-    server = SimulatorServer(world, terms)
+    server = LoopServer(world, terms, patient_loop())
     world.postpone(script.symbol, start_ns + LEAD_NS)
     await server.start()
-    wire = Wire(server, script.symbol, settings, start_ns - time.time_ns())
+    wire = Wire(server, script.symbol, settings, start_ns - patient_loop().passed_ns())
     wire.is_up = False
     try:
         yield wire

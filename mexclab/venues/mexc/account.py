@@ -15,15 +15,18 @@ from mexclab.domain.market import Symbol
 from mexclab.domain.order import Fill, Order
 from mexclab.domain.reports import Accepted, Balances, Cancelled, Happening, Refused, Traded, VenueOrder
 from mexclab.errors import VenueRejected, VenueUnavailable
+from mexclab.venues.mexc.burst import ONCE, Burst, GateTerms
 from mexclab.venues.mexc.cancels import Cancels
 from mexclab.venues.mexc.confirm import NO_REST, Confirmer, ConfirmTerms
-from mexclab.venues.mexc.endpoints import ACCOUNT, OPEN_ORDERS, QUERY_ORDER
-from mexclab.venues.mexc.gate import ONCE, Burst, Gate, GateTerms
+from mexclab.venues.mexc.endpoints import ACCOUNT, QUERY_ORDER
+from mexclab.venues.mexc.gate import Gate
+from mexclab.venues.mexc.names import Names
+from mexclab.venues.mexc.open_orders import OpenOrders
 from mexclab.venues.mexc.own_trades import OwnTrades, ask_about_us, not_said
-from mexclab.venues.mexc.refusals import NO_PAIR, UNKNOWN_ORDER
+from mexclab.venues.mexc.refusals import NO_PAIR, NOT_OPEN_YET, UNKNOWN_ORDER
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.tasks import Tasks
-from mexclab.venues.mexc.wire_account import OrderRow, SymbolOf, balances_of, fill_of, venue_order_of
+from mexclab.venues.mexc.wire_account import OrderRow, balances_of, fill_of, venue_order_of
 
 MOST_ORDERS = 500  # that may have ended without our being told
 
@@ -50,7 +53,7 @@ class MexcAccount:
     Args:
         rest: the way to the venue, with a signer.
         tell: called with every report, in the loop.
-        symbol_of: from the venue's spelling of a pair to ours.
+        names: from the venue's spelling of a pair to ours.
 
     Raises:
         ConfigError: ``rest`` has no key.
@@ -61,18 +64,20 @@ class MexcAccount:
         rest: Rest,
         tell: Callable[[Happening], None],
         terms: AccountTerms,
-        symbol_of: SymbolOf = Symbol.parse,
+        names: Names | None = None,
     ) -> None:
         self.terms = terms
-        self.gate = Gate(rest, self._hear, terms.gate)
+        self.gate = Gate(rest, self._hear, terms.gate, self._taken_early)
         self._rest = rest
         self._tell = tell
-        self._symbol_of = symbol_of
+        self.names = names or Names(rest)
         self._trades = OwnTrades(rest)
+        self._open = OpenOrders(rest, self.names, tell)
         self._cancels = Cancels(rest)
         self._confirmer = Confirmer(self, tell, rest.clock_ns, terms.confirm)
         self._orders: dict[str, Order] = {}  # sent from here, and not known to have ended
         self._symbols: dict[Symbol, None] = {}  # what this account has had to do with since the start
+        self._recalled: dict[Symbol, None] = {}  # and before it
         self._tasks = Tasks()
 
     def __repr__(self) -> str:
@@ -101,6 +106,7 @@ class MexcAccount:
         if len(self._orders) > MOST_ORDERS:
             del self._orders[next(iter(self._orders))]
         self._symbols[order.symbol] = None
+        self.names.note(order.symbol)
 
     def stop_sending(self, order: Order) -> None:
         """No further transmission of a burst leaves; what comes of those before is told as ever."""
@@ -116,7 +122,10 @@ class MexcAccount:
         """Take note of what the private stream told of our orders, so that it is not asked for as well."""
         if isinstance(happening, Traded):
             self._confirmer.note(happening.fill.trade_id)
-        elif isinstance(happening, Cancelled):
+            self.gate.saw(happening.fill.client_id)
+        elif isinstance(happening, Accepted | Cancelled):
+            self.gate.saw(happening.client_id)
+        if isinstance(happening, Cancelled):
             self._orders.pop(happening.client_id, None)
 
     async def close(self) -> None:
@@ -145,17 +154,23 @@ class MexcAccount:
     async def open_orders(self) -> Sequence[VenueOrder]:
         """Every order that rests, whoever placed it; ``client_id`` is "" where nobody knows it.
 
+        ``Partial`` where the venue shows those of one pair at a time: then they are of the pairs that this
+        account has had to do with, or that were recalled.
+
         Raises:
             VenueUnavailable: the venue did not say, or not in full.
         """
-        rows: list[OrderRow] = await ask_about_us(self._rest, OPEN_ORDERS, ())
-        found = (venue_order_of(row, self._symbol_of) for row in rows)
+        found = await self._open.ask(self._symbols | self._recalled)
         mine = self.gate.verdicts.client_id
-        return [replace(each, client_id=mine(each.venue_id) or each.client_id) for each in found]
+        for at, each in enumerate(found):
+            found[at] = replace(each, client_id=mine(each.venue_id) or each.client_id)
+        return found
 
     def recall(self, orders: Sequence[Order]) -> None:
         """Orders of before this start: the venue tells trades by its own ids; these say whose."""
         for order in orders:
+            self._recalled[order.symbol] = None
+            self.names.note(order.symbol)
             if order.venue_id is not None:
                 self.gate.verdicts.remember(order.venue_id, order.client_id)
 
@@ -221,6 +236,28 @@ class MexcAccount:
                     self._tasks.spawn(self._confirm(order))
         elif isinstance(report, Refused | Cancelled):
             self._orders.pop(report.client_id, None)
+
+    async def _taken_early(self, order: Order) -> VenueOrder | None:
+        """The order, if the venue has it although it called it too early.
+
+        Where it does not even answer questions about a pair that is not open, the balance tells: the order
+        cannot rest, so it has bought something or it is not there.
+
+        Raises:
+            VenueUnavailable: the venue did not say.
+        """
+        try:
+            found = await self.order(order.client_id, order.symbol)
+        except VenueUnavailable as error:
+            if error.data.get("code") not in NOT_OPEN_YET:
+                raise
+            held = (await self.balances()).get(order.symbol.base)
+            if order.type not in NO_REST or (held is not None and held.total > 0):
+                raise
+            return None
+        if found is not None and not self.terms.confirm_by_query:  # else its acceptance sees to it
+            self._tasks.spawn(self._confirm(order))
+        return found
 
     async def _cancel(self, order: Order) -> None:
         if not await self._cancels.ask(order) or self.terms.confirm_by_query:

@@ -8,22 +8,34 @@ there is nothing to find out.
 
 Once a byte may have left, nothing is sent again by itself: silence is ``Lost``. The one exception is what a
 burst was asked for: the venue's own word that the symbol is not open yet lets the same order, with the same
-client id, go again.
+client id, go again. Even that word is held against another one first: the venue is asked for the order, since
+one that it had taken all the same would be bought twice. Until it has said that there is none, nothing is
+told and nothing more leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from functools import partial
+from typing import TypeAlias
 
 from mexclab.domain.clock import MILLISECOND, SECOND
 from mexclab.domain.market import Side
 from mexclab.domain.order import Order
-from mexclab.domain.reports import Accepted, Cancelled, FeedNews, Happening, Lost, Refused, ShotTimed
+from mexclab.domain.reports import (
+    Accepted,
+    Cancelled,
+    FeedNews,
+    Happening,
+    Lost,
+    Refused,
+    ShotTimed,
+    VenueOrder,
+)
 from mexclab.errors import ConfigError, DomainError, VenueUnavailable
+from mexclab.venues.mexc.burst import ONCE, Burst, GateTerms, Shot
 from mexclab.venues.mexc.endpoints import NEW_ORDER
 from mexclab.venues.mexc.http import Connection, Outcome
 from mexclab.venues.mexc.order_requests import OrderRequests
@@ -36,67 +48,7 @@ STALE_NS = 200 * MILLISECOND  # a request that was signed for another instant th
 FRESH_S = 5.0  # a connection that was heard from so lately is warm
 FORGET_NS = 60 * SECOND  # a shot that was not fired by then is unloaded
 _NOTHING = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """How often one order may be sent while the venue says that the symbol is not open yet.
-
-    Attributes:
-        attempts: transmissions at most, the first one included.
-        spacing_ns: from one to the next.
-        overlap: do not wait for an answer before the next one. The venue is then trusted to refuse the
-            second order of one client id, which is weakly evidenced; leave it off for money.
-    """
-
-    attempts: int = 1
-    spacing_ns: int = 20 * MILLISECOND
-    overlap: bool = False
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or self.spacing_ns < MILLISECOND:
-            raise ConfigError("a burst has at least 1 attempt, and at least a millisecond between two")
-
-
-ONCE = Burst()
-
-
-@dataclass(frozen=True, slots=True)
-class GateTerms:
-    """``leave_within_s``: a request that cannot leave for so long is given up.
-
-    The desk gives an order up when the venue does not know it 2 s after its receive window (5 s) has ended.
-    An order must not leave after that, so this and the length of a burst stay below those 2 s.
-    """
-
-    leave_within_s: float = 1.0
-    burst_within_s: float = 1.5
-
-    def __post_init__(self) -> None:
-        if not (0 < self.leave_within_s < 2 and 0 < self.burst_within_s < 2):
-            raise ConfigError("leave_within_s and burst_within_s must be above 0 and below 2")
-
-
-class _Shot:
-    """One order on its way through the gate. What most orders never need stands here, not in each of them."""
-
-    stamp_ns = 0
-    scheduled_ns: int | None = None
-    written_ns = 0
-    written_s = ends_s = 0.0
-    sent = under_way = 0  # transmissions; those of them that wait for their answer
-    over = False  # nothing more is to be sent
-    accepted: Accepted | None = None
-    refused: Refused | None = None
-    lost: Lost | None = None
-    timer: asyncio.TimerHandle | None = None
-    task: asyncio.Task[None] | None = None
-    request = b""
-    released_ns = 0
-
-    def __init__(self, order: Order, burst: Burst) -> None:
-        self.order = order
-        self.burst = burst
+Find: TypeAlias = Callable[[Order], Awaitable[VenueOrder | None]]
 
 
 class Gate:
@@ -107,6 +59,8 @@ class Gate:
         tell: called with ``Accepted``, ``Refused``, ``Lost`` or ``Cancelled`` (it never left), and with
             ``ShotTimed`` after a prepared shot.
         terms: how long an order may wait before it leaves.
+        find: asks the venue for a purchase that it called too early; None: that word is taken as it is.
+            Raises VenueUnavailable when the venue does not say.
 
     Attributes:
         asked: requests that have left or wait to leave; one that never leaves is taken off again.
@@ -116,7 +70,9 @@ class Gate:
         ConfigError: ``rest`` has no key to sign with.
     """
 
-    def __init__(self, rest: Rest, tell: Callable[[Happening], None], terms: GateTerms) -> None:
+    def __init__(
+        self, rest: Rest, tell: Callable[[Happening], None], terms: GateTerms, find: Find | None = None
+    ) -> None:
         if rest.signer is None:
             raise ConfigError("orders need an API key: add one to the vault")
         self.verdicts = Verdicts(rest)
@@ -124,14 +80,15 @@ class Gate:
         self.asked = self.under_way = 0
         self._rest = rest
         self._tell = tell
+        self._find = find
         self._requests = OrderRequests(rest.origin, rest.signer, rest.common_lines, rest.terms.recv_window_ms)
         # what every order needs, within reach
         self._answer_s = rest.terms.answer_s
         self._clock_ns = rest.clock_ns
         self._try_take = rest.limiter.try_take
         self._ready = rest.lane.ready
-        self._loaded: dict[str, _Shot] = {}
-        self._flying: dict[str, _Shot] = {}
+        self._loaded: dict[str, Shot] = {}
+        self._flying: dict[str, Shot] = {}
         self._tasks = Tasks()
 
     def __repr__(self) -> str:
@@ -143,7 +100,7 @@ class Gate:
 
     def prepare(self, order: Order, release_ns: int, burst: Burst = ONCE) -> None:
         """Write and sign the request for ``release_ns`` on the venue's clock, and see to warm connections."""
-        shot = _Shot(order, burst)
+        shot = Shot(order, burst)
         shot.scheduled_ns = shot.stamp_ns = release_ns
         shot.request = self._requests.place(order, release_ns)
         forget = [c for c, s in self._loaded.items() if s.stamp_ns < self._clock_ns() - FORGET_NS]
@@ -169,7 +126,7 @@ class Gate:
         now = self._clock_ns()
         shot = self._loaded.pop(client_id, None)
         if shot is None:
-            shot = _Shot(order, burst or ONCE)
+            shot = Shot(order, burst or ONCE)
             shot.request = self._requests.place(order, now)
         else:
             if not _same(shot.order, order) or abs(now - shot.stamp_ns) > STALE_NS:
@@ -194,10 +151,16 @@ class Gate:
         shot.over = True
         if shot.task is not None:
             shot.task.cancel()
-        if shot.under_way:
+        if shot.under_way or shot.doubt is not None:
             return False
         self._end(shot, "it was cancelled before")
         return True
+
+    def saw(self, client_id: str) -> None:
+        """The private stream told of this order: the venue has it, so no further transmission leaves."""
+        shot = self._flying.get(client_id)
+        if shot is not None:
+            shot.seen = shot.over = True
 
     async def close(self) -> None:
         """Let nothing more leave; what waits for its turn is told as never left."""
@@ -207,7 +170,7 @@ class Gate:
 
     # -- leaving ---------------------------------------------------------------------------------
 
-    def _leave(self, shot: _Shot) -> None:
+    def _leave(self, shot: Shot) -> None:
         """One transmission: at once if everything is ready, else by a task that waits for it a little."""
         self.asked += 1
         self.under_way += 1
@@ -218,7 +181,7 @@ class Gate:
                 return
         shot.task = self._tasks.spawn(self._leave_later(shot, taken))
 
-    def _transmit(self, shot: _Shot, connection: Connection) -> bool:
+    def _transmit(self, shot: Shot, connection: Connection) -> bool:
         if not connection.send(shot.request, self._answer_s, partial(self._hear, shot)):
             return False
         shot.sent += 1
@@ -231,7 +194,7 @@ class Gate:
                 self._set_timer(shot)
         return True
 
-    async def _leave_later(self, shot: _Shot, taken: bool) -> None:
+    async def _leave_later(self, shot: Shot, taken: bool) -> None:
         limits, lane = self._rest.limiter, self._rest.lane
         ends_s = asyncio.get_running_loop().time() + self.terms.leave_within_s
         left = False
@@ -260,7 +223,7 @@ class Gate:
         if not shot.under_way:
             self._end(shot, why)
 
-    def _again(self, shot: _Shot) -> None:
+    def _again(self, shot: Shot) -> None:
         """The same order, with the same client id, stamped for now."""
         shot.timer = None
         if shot.over or asyncio.get_running_loop().time() > shot.ends_s:
@@ -271,7 +234,7 @@ class Gate:
         shot.request = self._requests.place(shot.order, self._clock_ns())
         self._leave(shot)
 
-    def _set_timer(self, shot: _Shot) -> None:
+    def _set_timer(self, shot: Shot) -> None:
         if shot.sent < shot.burst.attempts and shot.timer is None:
             loop = asyncio.get_running_loop()
             at_s = shot.written_s + shot.burst.spacing_ns / SECOND
@@ -279,12 +242,13 @@ class Gate:
 
     # -- hearing ---------------------------------------------------------------------------------
 
-    def _hear(self, shot: _Shot, outcome: Outcome) -> None:
+    def _hear(self, shot: Shot, outcome: Outcome) -> None:
         """What became of one transmission; called by its connection."""
         shot.under_way -= 1
         self.under_way -= 1
         verdict = self.verdicts.of(shot.order, outcome)
-        if shot.burst is ONCE and shot.scheduled_ns is None:  # as most orders go: nothing more to come
+        is_doubted = isinstance(verdict, Refused) and verdict.code in NOT_OPEN_YET and self._may_double(shot)
+        if shot.burst is ONCE and shot.scheduled_ns is None and not is_doubted:  # nothing more to come
             del self._flying[verdict.client_id]
             self._tell(verdict)
             return
@@ -303,13 +267,48 @@ class Gate:
             shot.over = True
             if shot.lost is None or shot.lost.why == ID_TAKEN:
                 shot.lost = verdict
+        if is_doubted and not shot.under_way and shot.accepted is None and shot.lost is None:
+            shot.doubt = self._tasks.spawn(self._prove(shot))
+        else:
+            self._go_on(shot)
+
+    def _may_double(self, shot: Shot) -> bool:
+        return self._find is not None and shot.order.side is Side.BUY
+
+    async def _prove(self, shot: Shot) -> None:
+        """Ask the venue for an order that it called too early, before that is believed."""
+        assert self._find is not None
+        assert shot.refused is not None
+        order, found, is_said, why = shot.order, None, False, "nothing was answered in time"
+        try:
+            async with asyncio.timeout(self.terms.prove_within_s):
+                found = await self._find(order)
+            is_said = True
+        except VenueUnavailable as error:
+            why = error.message
+        except TimeoutError:
+            pass
+        finally:  # also when the gate is closed meanwhile: what was not said is not known
+            shot.doubt = None
+            now = self._clock_ns()
+            if found is not None:
+                shot.over, shot.accepted = True, Accepted(order.client_id, found.venue_id, now)
+                self._tell(shot.accepted)
+            elif not is_said and not shot.seen:
+                said = f"{shot.refused.code} {shot.refused.words}"
+                text = f"the venue said {said}, and does not say whether it took it all the same: {why}"
+                shot.over, shot.lost = True, Lost(order.client_id, text, now)
+            self._go_on(shot)
+
+    def _go_on(self, shot: Shot) -> None:
+        """The next transmission, or the end; nothing while an answer is awaited."""
         if not shot.over and shot.sent < shot.burst.attempts:
             if shot.task is None or shot.task.done():
                 self._set_timer(shot)
         elif not shot.under_way:
             self._end(shot)
 
-    def _end(self, shot: _Shot, why: str = "") -> None:
+    def _end(self, shot: Shot, why: str = "") -> None:
         """Nothing is under way and nothing more will be: tell what has not been told."""
         client_id = shot.order.client_id
         if self._flying.get(client_id) is not shot:
@@ -320,7 +319,7 @@ class Gate:
         # that the id is known explains itself where another transmission of it was taken
         if shot.lost is not None and (shot.accepted is None or shot.lost.why != ID_TAKEN):
             self._tell(shot.lost)
-        elif shot.accepted is None:
+        elif shot.accepted is None and not shot.seen:
             never = Cancelled(client_id, f"it never left: {why}", self._clock_ns(), _NOTHING)
             self._tell(shot.refused or never)
         if shot.scheduled_ns is not None and shot.sent:
@@ -329,7 +328,7 @@ class Gate:
             timed = (shot.scheduled_ns, shot.released_ns, shot.written_ns, acked, shot.sent)
             self._tell(ShotTimed(client_id, *timed))
 
-    def _tell_twice(self, shot: _Shot, second: Accepted) -> None:
+    def _tell_twice(self, shot: Shot, second: Accepted) -> None:
         assert shot.accepted is not None
         why = f"the venue took one client id twice: {shot.accepted.venue_id} and {second.venue_id}"
         shot.lost = Lost(second.client_id, why, second.at_ns)

@@ -25,6 +25,7 @@ from mexclab.venues.mexc.listing_questions import Questions
 from mexclab.venues.mexc.listing_sources import ListingTerms, Source, SourceState, Web
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.wire_listings import ActivityRow, OfflineRow
+from mexclab.venues.mexc.wire_market import SymbolInfo
 
 POLITE = ListingTerms()
 SHORTEST_NAP_NS = 50 * MILLISECOND
@@ -104,6 +105,11 @@ class Listings:
         """Every source for display: whether it answers, since when not, and when it is asked again."""
         web = (self._calendar, self._table, self._promotions)
         return tuple(each.state for each in (*web, self._info, self._near_info, *self._news, *self._lists))
+
+    @property
+    def pairs(self) -> Mapping[str, SymbolInfo]:
+        """exchangeInfo's rows as last told, by the venue's spelling; empty until it has answered."""
+        return self._facts.info
 
     @property
     def hints(self) -> Sequence[Hint]:

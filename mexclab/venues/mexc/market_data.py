@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mexclab.domain.clock import SECOND
+from mexclab.domain.clock import MILLISECOND, MINUTE, SECOND
 from mexclab.domain.market import Book, Level, Market, Symbol
 from mexclab.domain.reports import ClockReading
 from mexclab.errors import ConfigError, DomainError, VenueRejected, VenueUnavailable
@@ -16,6 +16,7 @@ from mexclab.venues.mexc.endpoints import (
     BOOK_TICKER,
     DEFAULT_SYMBOLS,
     EXCHANGE_INFO,
+    KLINES,
     SELF_SYMBOLS,
     TICKER_PRICE,
     TIME,
@@ -23,10 +24,12 @@ from mexclab.venues.mexc.endpoints import (
 )
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.mexc.wire import left_out
-from mexclab.venues.mexc.wire_market import BookTicker, SymbolInfo, TickerPrice, market_of
+from mexclab.venues.mexc.wire_market import BookTicker, KlineRow, SymbolInfo, TickerPrice, market_of
 
 # "Invalid symbol." and its kin: the venue does not have it; anything else is a failure to answer
 NO_SUCH_SYMBOL = frozenset({-1121, 10007, 30014, 30021, 33333})
+PAGE_BARS = 500  # bars of an answer at most
+MINUTE_MS = MINUTE // MILLISECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,27 @@ class MarketData:
             return None
         bids, asks = _level(best.bid_price, best.bid_qty), _level(best.ask_price, best.ask_qty)
         return Book(symbol, bids, asks, self._rest.clock_ns()) if bids or asks else None
+
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        """Of every whole minute since then that had a trade: when it ended, and its last price (klines)."""
+        now_ms, found = self._rest.clock_ns() // MILLISECOND, dict[int, Decimal]()
+        first_ms = -(-since_ns // MINUTE) * MINUTE // MILLISECOND
+        for begin_ms in range(first_ms, now_ms, PAGE_BARS * MINUTE_MS):
+            next_ms = begin_ms + PAGE_BARS * MINUTE_MS  # whether the end is part of it is not established
+            span = (("startTime", str(begin_ms)), ("endTime", str(min(next_ms, now_ms))))
+            asked = (("symbol", str(symbol)), ("interval", "1m"), *span, ("limit", str(PAGE_BARS)))
+            try:
+                rows: list[KlineRow] = await self._rest.ask(KLINES, asked)
+            except VenueRejected as refusal:
+                _only_unknown(refusal, symbol)
+                return ()
+            if left_out(rows):
+                raise VenueUnavailable(f"klines: bars of {symbol} cannot be read", symbol=str(symbol))
+            for row in rows:
+                end_ms = row.open_ms + MINUTE_MS
+                if first_ms < end_ms <= now_ms:
+                    found[end_ms * MILLISECOND] = row.close
+        return sorted(found.items())
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         """Whether orders by API are, or at its opening will be, taken for it; None: the venue does not say.

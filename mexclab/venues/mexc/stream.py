@@ -62,6 +62,7 @@ class StreamDoors:
         renew: lets a listen key live on.
         catch_up: tells what happened to our orders since a moment.
         now_ns: the venue's clock.
+        symbol_of: the pair of a name on the wire that is not watched.
     """
 
     tell: Callable[[Happening], None]
@@ -70,6 +71,7 @@ class StreamDoors:
     renew: Callable[[str], Awaitable[None]] | None
     catch_up: Callable[[int], Awaitable[None]] | None
     now_ns: Callable[[], int]
+    symbol_of: Callable[[str], Symbol] = Symbol.parse
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +160,16 @@ class Stream:
         watched.line.drop(*channels)
         if watched.syncing is not None:
             watched.syncing.cancel()
+
+    def silent_ns(self, symbol: Symbol) -> int | None:
+        """See ``ports.Feed.silent_ns``; any byte on its connection is a sign of life."""
+        watched = self._watched.get(symbol)
+        connection = watched.line.connection if watched is not None else None
+        if watched is None or connection is None or not connection.is_open or watched.book.version is None:
+            return None
+        if not all(connection.channels.get(channel) for channel in self._channels(symbol)):
+            return None
+        return round((asyncio.get_running_loop().time() - connection.heard_s) * SECOND)
 
     def _channels(self, symbol: Symbol) -> tuple[str, str]:
         """Of its depth and its deals."""
@@ -279,7 +291,7 @@ class Stream:
             return  # the decoder has told it; a book that misses it finds out by its versions
 
     def _symbol_of(self, name: str) -> Symbol:
-        return self._by_name.get(name) or Symbol.parse(name)
+        return self._by_name.get(name) or self._doors.symbol_of(name)
 
     def _read_diff(self, frame: bytes) -> DepthDiff:
         now_ns = self._doors.now_ns()

@@ -17,12 +17,14 @@ from mexclab.errors import VenueUnavailable
 from mexclab.ports import Clock
 from mexclab.venues.mexc import endpoints
 from mexclab.venues.mexc.account import AccountTerms, MexcAccount
+from mexclab.venues.mexc.clock import Watch
 from mexclab.venues.mexc.condition import Condition, of_books, of_limits, of_sources, of_streams
 from mexclab.venues.mexc.drift import Drift
 from mexclab.venues.mexc.feed import News
 from mexclab.venues.mexc.limits import Limiter, LimitTerms
 from mexclab.venues.mexc.listings import Listings, ListingTerms
 from mexclab.venues.mexc.market_data import MarketData, MarketTerms
+from mexclab.venues.mexc.names import Names
 from mexclab.venues.mexc.preflight import PreflightParts, PreflightReport, PreflightTerms, preflight
 from mexclab.venues.mexc.rest import Rest, RestTerms
 from mexclab.venues.mexc.signing import Signer
@@ -57,6 +59,7 @@ class MexcVenue:
         clock: the venue's time, as far as it is known.
         signer: the account's key.
         follow: told each reading of the venue's clock, for ``clock`` to follow it.
+        watch: measures it, against the clock that ``clock`` is made of.
     """
 
     def __init__(
@@ -65,14 +68,16 @@ class MexcVenue:
         terms: MexcTerms,
         signer: Signer,
         follow: Callable[[ClockReading], None] = lambda reading: None,
+        watch: Watch | None = None,
     ) -> None:
         self.terms = terms
         self.news = News(clock)
         self.drift = Drift(self.news.tell)
         self.limiter = Limiter(terms.limits)
         self.rest = Rest(terms.rest_url, clock.now_ns, self.limiter, self.drift, signer, terms.rest)
-        self.account = MexcAccount(self.rest, self.news.tell, terms.account)
-        self.data = MarketData(self.rest, terms=terms.market)
+        names = Names(self.rest, lambda: self.listings.pairs)
+        self.account = MexcAccount(self.rest, self.news.tell, terms.account, names)
+        self.data = MarketData(self.rest, watch, terms.market)
         self.listings = Listings(self.rest, terms.web_url, self.news.tell, terms.listings)
         self.stream = self._stream(clock)
         self._follow = follow
@@ -87,6 +92,7 @@ class MexcVenue:
             renew=self._renew,
             catch_up=self.account.catch_up,
             now_ns=clock.now_ns,
+            symbol_of=self.account.names.of,
         )
         return Stream(StreamTerms(self.terms.stream_url, speed="10ms"), doors)
 
@@ -147,6 +153,9 @@ class MexcVenue:
     def watch(self, symbol: Symbol) -> None:
         self.stream.watch(symbol)
 
+    def silent_ns(self, symbol: Symbol) -> int | None:
+        return self.stream.silent_ns(symbol)
+
     def unwatch(self, symbol: Symbol) -> None:
         self.stream.unwatch(symbol)
 
@@ -195,6 +204,9 @@ class MexcVenue:
 
     async def book(self, symbol: Symbol) -> Book | None:
         return await self.data.book(symbol)
+
+    async def closes(self, symbol: Symbol, since_ns: int) -> Sequence[tuple[int, Decimal]]:
+        return await self.data.closes(symbol, since_ns)
 
     async def is_api_tradable(self, symbol: Symbol) -> bool | None:
         return await self.data.is_api_tradable(symbol)

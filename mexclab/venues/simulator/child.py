@@ -70,6 +70,16 @@ class ChildSimulator:
         last = words[-1] if words else f"it said nothing in {READY_S:.0f} s"
         raise VenueUnavailable(f"the simulator did not start: {last}", last=last)
 
+    def death(self) -> str:
+        """How it ended by itself, in words; empty while it lives."""
+        code = self._process.poll()
+        if code is None:
+            return ""
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        words = self._log.read_text(errors="replace").strip().splitlines()
+        said = f", and said last: {words[-1][:300]}" if words else ", without a word"
+        return f"the simulator ended {how}{said} ({self._log})"
+
     def stop(self) -> None:
         """Let it end by itself; end it when it does not."""
         process = self._process

@@ -20,6 +20,14 @@ A plan is a TOML or JSON file::
     between_s = [0, 3600]           # venue seconds since the plan was loaded
     count = 3                       # at most so often
 
+    [[rule]]
+    fault = "refuse"                # taken all the same, and called too early
+    code = 10007
+    msg = "symbol not support api"
+    handled = true
+    path = "/api/v3/order"
+    method = "POST"
+
     [[act]]
     act = "forbid_api"              # 10007 for 20 s after the open
     symbol = "LUMFUSDT"

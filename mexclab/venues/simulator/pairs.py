@@ -73,10 +73,11 @@ def _pair(
     life: tuple[float, float, float, float, float],
     year: int,
 ) -> Pair:
+    base, _, quote = base.partition("/")
     price, tick, lot = map(Decimal, grid)
     volatility, spread, depth, turnover, trades = life
     band = Decimal("0.005") if base in ("BTC", "ETH") else Decimal("0.2")
-    symbol = Symbol(base)
+    symbol = Symbol(base, quote or "USDT")
     coin_id = KNOWN_IDS.get(base) or named_id(base, name)
     symbol_id = KNOWN_IDS.get(str(symbol)) or named_id(str(symbol), "symbol")
     opened = (year - 1970) * 365 * DAY + 8 * HOUR
@@ -97,6 +98,8 @@ ESTABLISHED: Mapping[str, Pair] = MappingProxyType(
             _pair("MX", "MX Token", ("2.1", "0.0001", "0.01"), (0.018, 6e-4, 9e4, 1.6e6, 0.25), 2019),
             _pair("METAL", "Metal", ("0.1625", "0.00001", "0.01"), (0.06, 3e-3, 6e3, 6e4, 0.03), 2023),
             _pair("RARI", "Rarible", ("0.2389", "0.0001", "0.1"), (0.07, 2e-3, 5e3, 9e4, 0.04), 2020),
+            # a name that does not show where its base ends
+            _pair("WLFI/USD1", "WLFI", ("0.1702", "0.0001", "0.1"), (0.06, 1e-3, 2e4, 4e5, 0.1), 2025),
         )
     }
 )  # fmt: skip

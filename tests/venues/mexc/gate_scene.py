@@ -13,14 +13,17 @@ from typing import TypeVar
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import Order, OrderType
 from mexclab.domain.reports import Happening
+from mexclab.venues.mexc.burst import GateTerms
 from mexclab.venues.mexc.drift import Drift
-from mexclab.venues.mexc.gate import Gate, GateTerms
+from mexclab.venues.mexc.gate import Gate
 from mexclab.venues.mexc.http import PoolTerms
 from mexclab.venues.mexc.limits import Limiter, LimitTerms
 from mexclab.venues.mexc.rest import Rest, RestTerms
 from mexclab.venues.mexc.signing import Signer
+from tests.patient import patient_loop
 from tests.venues.mexc.raw_server import Act, RawServer, raw_server, takes
 
+BEGAN_NS = time.time_ns()
 KEY, SECRET = "mx0PlantedKey", "PlantedSecret0123456789abcdef0123"
 T = TypeVar("T", bound=Happening)
 
@@ -37,12 +40,12 @@ class Told:
     def of(self, kind: type[T]) -> list[T]:
         return [each for each in self.happenings if isinstance(each, kind)]
 
-    async def until(self, enough: Callable[[], object], seconds: float = 3.0) -> None:
+    async def until(self, enough: Callable[[], object], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
             while not enough():  # noqa: ASYNC110  what is waited for has no event of its own
                 await asyncio.sleep(0.002)
 
-    async def one(self, kind: type[T], seconds: float = 3.0) -> T:
+    async def one(self, kind: type[T], seconds: float = 10.0) -> T:
         """The first of this kind, waited for."""
         await self.until(lambda: self.of(kind), seconds)
         return self.of(kind)[0]
@@ -54,6 +57,11 @@ class Scene:
     rest: Rest
     server: RawServer
     told: Told
+
+    @staticmethod
+    def now_ns() -> int:
+        """The venue's time: it stands still while the machine does."""
+        return BEGAN_NS + patient_loop().passed_ns()
 
     def params(self) -> list[dict[str, str]]:
         return [seen.params for seen in self.server.seen]
@@ -83,6 +91,7 @@ async def gate_to(
     url: str, server: RawServer, limits: LimitTerms | None = None, terms: GateTerms | None = None
 ) -> AsyncIterator[Scene]:
     rest, told = rest_to(url, limits), Told()
+    rest.clock_ns, rest.limiter = Scene.now_ns, Limiter(limits or LimitTerms(), patient_loop().time)
     gate = Gate(rest, told.hear, terms or GateTerms(leave_within_s=0.3))
     try:
         yield Scene(gate, rest, server, told)

@@ -17,8 +17,8 @@ from mexclab.domain.order import Order, OrderState, OrderType
 from mexclab.domain.reports import Accepted, Cancelled, Lost, Refused, ShotTimed, Traded
 from mexclab.ports import Exchange
 from mexclab.venues.mexc.account import AccountTerms, MexcAccount
+from mexclab.venues.mexc.burst import Burst
 from mexclab.venues.mexc.confirm import ConfirmTerms
-from mexclab.venues.mexc.gate import Burst
 from mexclab.venues.mexc.limits import LimitTerms
 from mexclab.venues.mexc.rest import Rest
 from mexclab.venues.simulator.fault_plan import FaultPlan, Rule

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from mexclab.venues.mexc.account import AccountTerms, MexcAccount
 from mexclab.venues.mexc.confirm import ConfirmTerms
 from mexclab.venues.mexc.limits import LimitTerms
 from mexclab.venues.mexc.own_trades import PAGE
+from tests import patient
 from tests.venues.mexc.gate_scene import Told, order, rest_to
 from tests.venues.mexc.raw_server import (
     Act,
@@ -202,7 +202,7 @@ def test_the_pages_of_a_span_hold_every_trade_once_whichever_end_the_venue_shows
             assert [fill.at_ns for fill in fills] == [row["time"] * MS for row in wanted]
             assert {fill.trade_id for fill in fills} == {row["id"] for row in wanted}
 
-    asyncio.run(scene())
+    patient.run(scene())
 
 
 @pytest.mark.parametrize("newest_first", [True, False])

@@ -16,8 +16,9 @@ from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import OrderType
 from mexclab.domain.reports import Accepted, Cancelled, Lost, Refused, Report
 from mexclab.errors import ConfigError, DomainError
+from mexclab.venues.mexc.burst import GateTerms
 from mexclab.venues.mexc.drift import Drift
-from mexclab.venues.mexc.gate import Gate, GateTerms
+from mexclab.venues.mexc.gate import Gate
 from mexclab.venues.mexc.limits import Limiter, LimitTerms
 from mexclab.venues.mexc.rest import Rest
 from tests.venues.mexc.gate_scene import KEY, SECRET, Told, at_the_gate, gate_to, order

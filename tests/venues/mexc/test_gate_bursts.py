@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from itertools import pairwise
 
 import pytest
 
 from mexclab.domain.reports import Accepted, FeedNews, Lost, Refused, ShotTimed
 from mexclab.errors import ConfigError
-from mexclab.venues.mexc.gate import Burst, GateTerms
+from mexclab.venues.mexc.burst import Burst, GateTerms
 from mexclab.venues.mexc.limits import LimitTerms
 from tests.venues.mexc.gate_scene import at_the_gate, order
 from tests.venues.mexc.raw_server import Talk, message, placed, refuses, silence, takes
@@ -23,7 +22,7 @@ FIVE = Burst(attempts=5, spacing_ns=20 * MS)
 
 async def test_a_prepared_shot_carries_the_stamp_of_its_instant_and_its_phases_are_in_order() -> None:
     async with at_the_gate() as scene:
-        release = time.time_ns() + 100 * MS
+        release = scene.now_ns() + 100 * MS
         scene.gate.prepare(order(), release)
         await asyncio.sleep(0.06)
         scene.gate.fire(order())  # up to the venue's tolerance early: its stamp is still the instant's
@@ -39,7 +38,7 @@ async def test_a_prepared_shot_carries_the_stamp_of_its_instant_and_its_phases_a
 
 async def test_preparing_opens_the_connections_and_firing_uses_one_of_them() -> None:
     async with at_the_gate() as scene:
-        scene.gate.prepare(order(), time.time_ns())
+        scene.gate.prepare(order(), scene.now_ns())
         await scene.told.until(lambda: scene.server.connections == 2)
         await asyncio.sleep(0.02)
         before = asyncio.all_tasks()
@@ -51,8 +50,8 @@ async def test_preparing_opens_the_connections_and_firing_uses_one_of_them() -> 
 
 async def test_a_shot_that_is_fired_late_is_signed_anew() -> None:
     async with at_the_gate() as scene:
-        scene.gate.prepare(order(), time.time_ns() - 4_000 * MS)
-        now_ms = time.time_ns() // MS
+        scene.gate.prepare(order(), scene.now_ns() - 4_000 * MS)
+        now_ms = scene.now_ns() // MS
         scene.gate.fire(order())
         await scene.told.one(Accepted)
         assert int(scene.params()[0]["timestamp"]) >= now_ms
@@ -60,7 +59,7 @@ async def test_a_shot_that_is_fired_late_is_signed_anew() -> None:
 
 async def test_what_is_fired_is_the_order_that_was_given_last_not_the_one_that_was_prepared() -> None:
     async with at_the_gate() as scene:
-        scene.gate.prepare(order(), time.time_ns())
+        scene.gate.prepare(order(), scene.now_ns())
         scene.gate.fire(order(quantity=order().quantity * 3))
         await scene.told.one(Accepted)
         assert scene.params()[0]["quantity"] == "1.5"
@@ -68,7 +67,7 @@ async def test_what_is_fired_is_the_order_that_was_given_last_not_the_one_that_w
 
 async def test_a_shot_without_an_answer_is_timed_without_one() -> None:
     async with at_the_gate(silence) as scene:
-        scene.gate.prepare(order(), time.time_ns())
+        scene.gate.prepare(order(), scene.now_ns())
         scene.gate.fire(order(), FIVE)
         timed = await scene.told.one(ShotTimed)
         assert timed.acked_ns is None
@@ -114,7 +113,7 @@ async def test_silence_ends_a_burst_as_lost() -> None:
 
 async def test_a_burst_that_is_used_up_tells_the_venues_last_word_once() -> None:
     async with at_the_gate(otherwise=NOT_YET) as scene:
-        scene.gate.prepare(order(), time.time_ns())
+        scene.gate.prepare(order(), scene.now_ns())
         scene.gate.fire(order(), FIVE)
         timed = await scene.told.one(ShotTimed)
         (refused,) = scene.told.of(Refused)
@@ -180,7 +179,7 @@ async def test_an_overlapping_burst_does_not_wait_for_answers() -> None:
     duplicate = refuses(400, "duplicate client order id")
     script = [after(0.15, code=10007), after(0.15, "C02__1"), duplicate]
     async with at_the_gate(*script) as scene:
-        scene.gate.prepare(order(), time.time_ns(), OVERLAP)
+        scene.gate.prepare(order(), scene.now_ns(), OVERLAP)
         await asyncio.sleep(0.05)
         scene.gate.fire(order(), OVERLAP)
         await asyncio.sleep(0.03)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mexclab.errors import ConfigError, VenueUnavailable
 from mexclab.venues.mexc.http import Answer, Connection, NoAnswer, Origin, Outcome, Pool, PoolTerms
+from tests import patient
 from tests.venues.mexc.raw_server import (
     Talk,
     cut,
@@ -291,7 +292,7 @@ async def test_requests_under_way_when_the_pool_closes_end_without_an_answer() -
             await pool.take()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(st.binary(max_size=60), min_size=1, max_size=4),
     st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"]),
@@ -311,7 +312,7 @@ def test_whatever_bytes_come_back_the_request_ends_once(pieces: list[bytes], hea
             else:
                 assert outcome.left
 
-    asyncio.run(scene())
+    patient.run(scene())
 
 
 @pytest.fixture(scope="module")

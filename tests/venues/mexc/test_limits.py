@@ -223,9 +223,9 @@ def test_taking_a_turn_costs_less_than_the_wire_notices() -> None:
     limiter = Limiter(LimitTerms(), clock)
     best = float("inf")
     for _ in range(20):
-        begun = time.perf_counter()
+        begun = time.process_time()
         for _ in range(1000):
             clock.now += 1.0
             limiter.try_take(ORDER)
-        best = min(best, (time.perf_counter() - begun) / 1000)
+        best = min(best, (time.process_time() - begun) / 1000)
     assert best < 10e-6  # about 1 us on an idle machine; this only catches another order of cost

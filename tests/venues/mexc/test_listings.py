@@ -337,6 +337,9 @@ class FastClock:
     def lateness_ns(self, at_ns: int) -> int:
         return self._it.now_ns - at_ns
 
+    def was_set(self) -> bool:
+        return False
+
 
 async def test_running_by_itself_it_keeps_its_cadence_and_answers_at_once() -> None:
     async with desk() as it:

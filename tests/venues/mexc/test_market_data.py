@@ -55,6 +55,25 @@ async def test_rules_and_price_are_those_of_the_venue() -> None:
         assert not found.drifts
 
 
+async def test_closes_are_those_of_the_venues_whole_minutes_page_after_page() -> None:
+    async with asking() as found:
+        world = found.venue.world
+        since_ns = world.now_ns - 1441 * MINUTE
+        told = await as_port(found.data).closes(MX, since_ns)
+        kept = world.history.candles(MX, "1m", since_ns, None, 5000)
+        whole = [(bar.open_ns + MINUTE, bar.close) for bar in kept if bar.open_ns + MINUTE <= world.now_ns]
+        assert len(told) > 1000, "more than two pages of them"
+        assert list(told) == [row for row in whole if row[0] > since_ns]
+        assert await found.data.closes(NOWHERE, since_ns) == ()
+
+
+async def test_bars_that_cannot_be_read_are_no_history() -> None:
+    plan = FaultPlan(rules=(Rule(fault="truncated_json", path="/api/v3/klines"),))
+    async with asking(Setup(plan=plan)) as found:
+        with pytest.raises(VenueUnavailable):
+            await found.data.closes(MX, found.venue.world.now_ns - 60 * MINUTE)
+
+
 async def test_a_pair_that_the_venue_does_not_know_has_no_rules_no_price_and_no_verdict() -> None:
     async with asking() as found:
         assert await found.data.market(NOWHERE) is None

@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from mexclab.domain.clock import SECOND
 from mexclab.domain.market import Side, Symbol
 from mexclab.domain.order import OrderType
 from mexclab.domain.reports import Accepted, BookSeen, Cancelled, DriftSeen, Traded, TradeSeen
@@ -210,6 +211,17 @@ async def test_our_pings_keep_a_quiet_connection() -> None:
         await asyncio.sleep(1.0)
         health = here.stream.health().lines[0]
         assert (health.openings, health.is_open) == (1, True)
+
+
+async def test_a_stream_on_which_nothing_happens_lives_while_its_pings_are_answered() -> None:
+    line = replace(QUICK, ping_s=0.05, idle_s=30.0)
+    async with listening(Scene(server=STEPPED, line=line)) as here:
+        await here.until(lambda: here.stream.silent_ns(BTC) is not None)
+        await asyncio.sleep(1.5)  # a stepped venue stands still: no book, no trade
+        assert (here.stream.silent_ns(BTC) or SECOND) < SECOND
+        assert here.stream.silent_ns(Symbol("NOBODY")) is None
+        here.stream.books[BTC].lose("a frame is missing")
+        assert here.stream.silent_ns(BTC) is None
 
 
 async def test_a_connection_is_replaced_before_its_day_is_over_and_nothing_is_missed() -> None:
