@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mexclab.config import Settings
 from mexclab.errors import ParameterError
+from mexclab.runtime.progress import progress_bar
 from mexclab.store.bar_import import import_bars
 from mexclab.store.bar_import_plan import ImportPlan
 from mexclab.store.bar_import_report import ImportReport
@@ -61,10 +59,5 @@ def import_with_progress(paths: Sequence[Path], settings: Settings, wishes: Impo
     Raises:
         ImportRefused: nothing could be taken in; the lake is as it was.
     """
-    with tqdm(unit="file", file=sys.stderr, disable=None, desc="import") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with progress_bar("file", "import") as progress:
         return import_bars(paths, lake_of(settings), wishes.plan(), progress)

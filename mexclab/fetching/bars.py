@@ -8,27 +8,21 @@ the last bundle are asked for again by the next run.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-from tqdm import tqdm
 
 from mexclab.config import Settings
 from mexclab.errors import ParameterError, VenueError
 from mexclab.fetching.origin import settle
 from mexclab.fetching.report import Fetched, FetchReport, FetchWishes, span_of
 from mexclab.fetching.sink import Sink
+from mexclab.runtime.progress import Progress, progress_bar
 from mexclab.store.bar_rows import Span, frame_of, missing_spans, overlap_ms, within
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import interval_ms
 from mexclab.venues.fetch import HOME, BarSource, FetchTerms, Pair
 from mexclab.venues.raw_bars import RawBar
-
-Progress: TypeAlias = Callable[[int, int], None]
 
 WORKERS = 4  # pairs that are asked for side by side; the pace of the requests is the exchange's all the same
 
@@ -259,19 +253,7 @@ async def _fetch_here(settings: Settings, wishes: FetchWishes) -> FetchReport:
     try:
         await source.open()
         settle(lake, source.terms.url)
-        with progress_bar(wishes.exchange) as progress:
+        with progress_bar("bar", wishes.exchange) as progress:
             return await fetch(source, lake, wishes, progress)
     finally:
         await source.close()
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Progress]:
-    """A progress bar on standard error, where a person looks at it; call it with (bars done, in all)."""
-    with tqdm(unit="bar", file=sys.stderr, disable=None, desc=what, unit_scale=True) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress

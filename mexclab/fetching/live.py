@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from mexclab.config import Settings
 from mexclab.config.venue import STREAM_URL, is_loopback
 from mexclab.domain.clock import SECOND
-from mexclab.fetching.bars import fetch, progress_bar, terms_of
+from mexclab.fetching.bars import fetch, terms_of
 from mexclab.fetching.follow import Follower, FollowTerms, Round, starts_of
 from mexclab.fetching.origin import settle
 from mexclab.fetching.report import FetchReport, FetchWishes
+from mexclab.runtime.progress import progress_bar
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import interval_ms
 from mexclab.venues.fetch import HOME, BarSource, FetchTerms, Pair
@@ -65,7 +66,7 @@ async def _follow(settings: Settings, wishes: FollowWishes, told: Listening) -> 
         await source.open()
         settle(lake, terms.url)
         pairs = [source.pair(text) for text in asked.symbols] or list(source.pairs(asked.quote))
-        with progress_bar(asked.exchange) as progress:
+        with progress_bar("bar", asked.exchange) as progress:
             report = await fetch(source, lake, asked, progress)
             told.fetched(report)
         source.terms = replace(terms, attempts=ATTEMPTS)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from mexclab.config import Settings
 from mexclab.domain.clock import MILLISECOND
 from mexclab.errors import ParameterError
-from mexclab.fetching.bars import Errand, Progress, bring, progress_bar, terms_of
+from mexclab.fetching.bars import Errand, bring, terms_of
 from mexclab.fetching.origin import settle
 from mexclab.fetching.report import Fetched, FetchReport, FetchWishes, span_of
+from mexclab.runtime.progress import Progress, progress_bar
 from mexclab.store.bar_rows import Span
 from mexclab.store.lake import Lake
 from mexclab.store.lake_facts import Fact, FactKind
@@ -99,7 +100,7 @@ async def _repair_here(settings: Settings, plan: RepairPlan, wishes: FetchWishes
     try:
         await source.open()
         settle(lake, source.terms.url)
-        with progress_bar(f"repair from {wishes.exchange}") as progress:
+        with progress_bar("bar", f"repair from {wishes.exchange}") as progress:
             return await repair(source, lake, plan, wishes, progress)
     finally:
         await source.close()

@@ -28,6 +28,7 @@ _GUESSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "symbol": ("symbol", "pair", "ticker"),
     }
 )
+_NAME = re.compile(r"[\w$][\w.$()+\-]*")  # GOLD(PAXG)USDT is one
 _CLOSE_TIMES = ("closetime", "endtime")
 _QUOTE_VOLUMES = ("quotevolume", "quoteassetvolume", "volumequote", "volumeusdt", "turnover")
 _INTERVAL_WORD = re.compile(r"(\d+(m|min|h|d)|daily|hourly|minute)", re.IGNORECASE)
@@ -130,11 +131,22 @@ def _about_columns(missing: Sequence[str], present: Sequence[str]) -> str:
 
 
 def spelled(symbol: str) -> str:
-    """The lake's spelling of a symbol: BTC/USDT, btc_usdt and BTCUSDT are one; others stay, in capitals."""
+    """The lake's spelling of a symbol: BTC/USDT, btc_usdt and BTCUSDT are one; others stay, in capitals.
+
+    Raises:
+        ImportRefused: no symbol is spelled like that. Venues list names in any script, and never with marks
+            that mean something in a path.
+    """
     try:
-        return str(Symbol.parse(symbol))
+        name = str(Symbol.parse(symbol))
     except DomainError:
-        return symbol.strip().upper()
+        name = symbol.strip().upper()
+    if not _NAME.fullmatch(name):
+        raise ImportRefused(
+            f"{symbol!r} is no symbol: it is made of letters, digits and . _ - $ ( ) +, as BTCUSDT is",
+            symbol=symbol,
+        )
+    return name
 
 
 def symbol_from_path(path: Path) -> str:

@@ -107,7 +107,8 @@ def verify_export(path: Path, follows: str | None = None, progress: Progress | N
             claims = _claims(path, file)
             return _checked(claims, _rows(file), expected, progress)
     except (OSError, pa.ArrowException) as why:
-        raise _foreign(path, str(why)) from why
+        number = getattr(why, "errno", None)  # Arrow's words for it name the file once more
+        raise _foreign(path, os.strerror(number) if number else str(why)) from why
 
 
 def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from mexclab.domain.clock import written
 from mexclab.errors import DataError, ParameterError
 from mexclab.store import lake_partition, lake_reading
 from mexclab.store.lake_checks import admitted
@@ -25,6 +26,7 @@ from mexclab.store.lake_writing import Written, by_partition, change_of, merged
 __all__ = ["Compacted", "Lake", "Written"]
 
 _NS_PER_MS = 1_000_000
+_YEAR_10000_NS = 253_402_300_800_000_000_000  # from there on no calendar tells the moment
 _COVERAGE = pl.Schema(
     [("symbol", pl.String()), ("first", TS), ("last", TS), ("rows", pl.UInt32()), ("gaps", pl.UInt32())]
 )
@@ -61,6 +63,23 @@ class Lake:
         """The symbols that have bars at ``interval``, sorted; empty for an empty lake."""
         fresh = self._fresh.symbols(interval)
         return sorted(fresh.union(self._months.symbols(interval)))
+
+    def fullest(self, interval: str = "1m") -> str:
+        """The symbol whose latest month takes most room: as far as sizes tell, it traded most often.
+
+        Raises:
+            DataError: the lake has no bars at this interval.
+        """
+        latest = {name: parts[-1].path for name, parts in self._months.by_symbol(interval).items()}
+        newest = max((path.stem for path in latest.values()), default="")
+        sizes: dict[str, int] = {}
+        for name, path in latest.items():
+            with contextlib.suppress(FileNotFoundError):
+                sizes |= {name: path.stat().st_size} if path.stem == newest else {}
+        names = sizes or dict.fromkeys(self._fresh.symbols(interval), 0)
+        if not names:
+            raise self._empty(interval)
+        return max(sorted(names), key=names.__getitem__)
 
     def scan(
         self,
@@ -180,7 +199,9 @@ class Lake:
         parts = [part for interval in INTERVAL_MS for part in self._months.all(interval)]
         if not parts and not fresh:
             raise self._empty()
+        self._months.recall()
         self._months.check(parts)
+        self._months.remember()
         return sql_door(parts, fresh)
 
     # writing
@@ -289,6 +310,7 @@ class Lake:
         fresh, live = self._fresh.look(interval, None if asked is None else set(asked), *span)
         by_symbol = {str(piece["symbol"][0]): piece for piece in fresh.partition_by("symbol")}
         if asked is None:
+            self._months.recall()
             by_name = self._months.by_symbol(interval)
             everyone = sorted(live.union(by_name))
             if not everyone:
@@ -303,8 +325,9 @@ class Lake:
         nothing = FRAME_SCHEMA.to_frame()
         for name in everyone:
             chosen = [part for part in by_name.get(name, ()) if part.meets(*span)]
-            self._months.check(chosen)
+            chosen = self._months.within(chosen, *span)
             held.append(Holding(name, interval, chosen, by_symbol.get(name, nothing)))
+        self._months.remember()
         return held
 
     def _unknown(self, name: str, interval: str) -> DataError:
@@ -335,11 +358,15 @@ def _table(rows: Sequence[tuple[object, ...]], schema: pl.Schema) -> pl.DataFram
     return pl.DataFrame(rows, schema=plain, orient="row").cast(schema)
 
 
+def _told(at_ns: int) -> str:
+    return written(at_ns) if 0 <= at_ns < _YEAR_10000_NS else f"{at_ns} ns"
+
+
 def _span_ms(start_ns: int | None, end_ns: int | None) -> tuple[int | None, int | None]:
     """The range in ms; a bar opens on a whole ms, so both ends are rounded up."""
     if start_ns is not None and end_ns is not None and end_ns < start_ns:
         raise ParameterError(
-            f"the range ends before it starts: start_ns={start_ns}, end_ns={end_ns}; swap them",
+            f"the range ends before it starts: {_told(start_ns)} to {_told(end_ns)}; swap them",
             start_ns=start_ns,
             end_ns=end_ns,
         )

@@ -53,8 +53,15 @@ class FreshFile:
 
     @property
     def symbols(self) -> frozenset[str]:
-        """Whose bars it holds."""
-        return _symbols_in(self.names)
+        """Whose bars it holds.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        try:
+            return _symbols_in(self.names)
+        except (ValueError, zlib.error) as why:
+            raise _damaged(self.path, why) from why
 
     def meets(self, symbols: Collection[str] | None, start_ms: int | None, end_ms: int | None) -> bool:
         """Whether it may hold a bar of ``symbols`` (None: any) in ``[start_ms, end_ms)``."""

@@ -13,7 +13,8 @@ from typing import IO
 import polars as pl
 
 from mexclab.errors import DataError
-from mexclab.store import lake_partition
+from mexclab.store import lake_footers, lake_partition
+from mexclab.store.lake_footers import Kept
 from mexclab.store.lake_layout import (
     NUMBERS,
     Partition,
@@ -36,11 +37,34 @@ class Stamp:
 
 
 class Months:
-    """The partitions below ``root/bars``. Footers are read once and kept until the file is replaced."""
+    """The partitions below ``root/bars``. Footers are read once and kept until the file is replaced.
+
+    Whoever is about to look at many calls `recall` before, and `remember` afterwards: what other processes
+    have read need not be read again.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._footers: dict[Path, tuple[Stamp, Footer]] = {}
+        self._recalled: dict[str, Kept] = {}
+        self._news = 0  # footers that were read here, since they were remembered
+
+    def recall(self) -> None:
+        """Take in what was remembered."""
+        if not self._footers and not self._recalled:
+            self._recalled = lake_footers.read(self.root)
+
+    def remember(self) -> None:
+        """Keep what was read here for others, if it is worth a file."""
+        if self._news < lake_footers.FEW:
+            return
+        beyond = len(str(self.root)) + 1
+        known = {
+            str(path)[beyond:]: Kept(s.mtime_ns, s.size, s.inode, f.rows, f.first_ms, f.last_ms)
+            for path, (s, f) in self._footers.items()
+        }
+        lake_footers.write(self.root, lake_footers.read(self.root) | known)
+        self._news = 0
 
     def symbols(self, interval: str) -> list[str]:
         """Who has a partition at ``interval``, sorted; a folder that a crash left empty is nobody."""
@@ -74,9 +98,20 @@ class Months:
         kept = self._footers.get(part.path)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        footer = lake_partition.check(part)
+        footer = self._as_recalled(part, stamp)
+        if footer is None:
+            footer = lake_partition.check(part)
+            self._news += 1
         self._footers[part.path] = (stamp, footer)
         return footer
+
+    def _as_recalled(self, part: Partition, stamp: Stamp) -> Footer | None:
+        if not self._recalled:
+            return None
+        kept = self._recalled.get(str(part.path)[len(str(self.root)) + 1 :])
+        if kept is None or Stamp(kept.mtime_ns, kept.size, kept.inode) != stamp:
+            return None
+        return Footer(kept.rows, kept.first_ms, kept.last_ms)
 
     def check(self, parts: Iterable[Partition]) -> None:
         """Read the footers that are not known yet.
@@ -87,6 +122,21 @@ class Months:
         for part in parts:
             if self.footer(part) is None:
                 lake_partition.check(part)
+
+    def within(self, parts: Iterable[Partition], start_ms: int | None, end_ms: int | None) -> list[Partition]:
+        """Those that, by their footers, may hold a bar of [start_ms, end_ms); None is unbounded.
+
+        Raises:
+            DataError: a partition is damaged, or went away.
+        """
+        found = []
+        for part in parts:
+            footer = self.footer(part) or lake_partition.check(part)
+            if (start_ms is None or footer.last_ms >= start_ms) and (
+                end_ms is None or footer.first_ms < end_ms
+            ):
+                found.append(part)
+        return found
 
     def stored(self, part: Partition, from_ms: int | None = None) -> pl.DataFrame | None:
         """The partition's bars; None where it has none (or, by its footer, none from ``from_ms`` on)."""

@@ -72,6 +72,8 @@ def check(partition: Partition) -> Footer:
     footer = footer_of(meta, 0)
     if not footer.rows:
         raise _unreadable(partition, "it holds no bar")
+    if footer.first_ms > footer.last_ms:
+        raise _unreadable(partition, "its last bar comes before its first")
     if footer.known and (footer.first_ms < first or footer.last_ms >= beyond):
         raise DataError(
             f"{partition.path} ({partition.symbol}) holds bars outside {partition.month}; it was "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -63,7 +63,8 @@ class PostgresLedger:
     async def append(self, *events: Event) -> int:
         """Write the events in this order, all or none; the sequence number of the last one, once durable.
 
-        Calls are written in the order in which they were made. One that is cancelled may be written still.
+        Calls are written in the order in which they were made. One that is cancelled is written still, and
+        ends when that is done: ``last`` then tells what is durable.
 
         Raises:
             LedgerError: an event cannot be written; none of this call was.
@@ -74,7 +75,14 @@ class PostgresLedger:
         entries = [encode(event) for event in events]
         if not entries:
             return self.last()
-        return await self._pen.ask(entries)
+        written = self._pen.ask(entries)
+        try:
+            return await asyncio.shield(written)
+        except asyncio.CancelledError:
+            while not written.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((written,))
+            raise
 
     def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Events with a sequence number above ``after``, in order, each checked against the chain.

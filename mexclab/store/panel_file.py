@@ -92,16 +92,15 @@ class PanelFile:
             raise ParameterError(
                 f"There is no channel {unknown[0]}: choose among {', '.join(CHANNELS)}.", channel=unknown[0]
             )
-        index = self._fresh_index(channels)
-        if index is not None:
-            try:
-                return self._open(index, channels)
-            except FileNotFoundError:  # replaced in between; the lock below settles it
-                pass
+        opened = self._opened(self._fresh_index(channels))
+        if opened is not None:
+            return self._panel(opened, channels)
         try:
             with lake_partition.locked(self.folder, self._wait_s):
-                index = self._fresh_index(channels) or self._renewed(channels, progress)
-                return self._open(index, channels)
+                opened = self._opened(self._fresh_index(channels))
+                if opened is None:
+                    opened = Opened(self.folder, self._renewed(channels, progress))
+                return self._panel(opened, channels)
         except DataError as why:
             if not isinstance(why.__cause__, PermissionError) and not _is_read_only(why.__cause__):
                 raise
@@ -129,7 +128,8 @@ class PanelFile:
         index = read_index(self.folder)
         if index is not None and set(channels) <= set(index.channels):
             source = Source(self.lake, self.interval, index.channels)
-            done = refreshed(Opened(self.folder, index), self.folder, source, self._room)
+            opened = self._opened(index)
+            done = refreshed(opened, self.folder, source, self._room) if opened else None
             if done is not None:
                 return done
         held = set(index.channels[1:]) if index is not None else set()
@@ -145,11 +145,13 @@ class PanelFile:
         if not names:
             self.lake.scan(None, interval=self.interval)  # says what to do about an empty lake
         months = Months(root)
+        months.recall()
         pieces = [
             Stretch(at, piece.first_ns, piece.last_ns)
             for at, name in enumerate(names)
             for piece in stretched(extents(root, self.interval, name, months, fresh), source.step_ns)
         ]
+        months.remember()
         remove_unnamed(self.folder, read_index(self.folder))
         data = None
         try:
@@ -171,9 +173,17 @@ class PanelFile:
             remove_unnamed(self.folder, read_index(self.folder))
             raise
 
-    def _open(self, index: Index, channels: Sequence[str]) -> Panel:
-        opened = Opened(self.folder, index)
-        by_group = []
+    def _opened(self, index: Index | None) -> Opened | None:
+        """The files of ``index``; None where one was replaced meanwhile or is damaged: make them anew."""
+        if index is None:
+            return None
+        try:
+            return Opened(self.folder, index)
+        except (FileNotFoundError, DataError):
+            return None
+
+    def _panel(self, opened: Opened, channels: Sequence[str]) -> Panel:
+        index, by_group = opened.index, []
         for at, group in enumerate(index.groups):
             frozen = opened.runs[1:, opened.runs[0] == at]
             tail = opened.rows(CLOSE, group, group.frozen)

@@ -196,18 +196,22 @@ class Draft:
             np.concatenate([np.full((1, runs.shape[1]), at), runs]) for at, runs in enumerate(self._runs)
         ]
         tails = [np.concatenate([tail[name] for tail in self._tails]) for name in channels]
+        tail, runs = new_name("tail"), new_name("runs")
+        seals = (
+            save_array(self._folder / tail, np.stack(tails)),
+            save_array(self._folder / runs, np.concatenate(numbered, axis=1).astype(np.int64)),
+        )
         index = Index(
             interval=self._source.interval,
             channels=channels,
             data=self.data.generation,
             cells=self.data.cells,
-            tail=new_name("tail"),
-            runs=new_name("runs"),
+            tail=tail,
+            runs=runs,
+            seals=seals,
             groups=tuple(self._groups),
             stamps=stamps,
         )
-        save_array(self._folder / index.tail, np.stack(tails))
-        save_array(self._folder / index.runs, np.concatenate(numbered, axis=1).astype(np.int64))
         write_index(self._folder, index)
         return index
 

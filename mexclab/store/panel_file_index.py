@@ -23,8 +23,9 @@ from mexclab.errors import DataError
 from mexclab.research.lanes import EMPTY, LANES, Group, Runs
 from mexclab.store.lake_partition import sync_folder
 from mexclab.store.panel_file_stamps import Stamps
+from mexclab.store.seal import check_seal, seal_of, sealed, unsealed
 
-FORMAT = 1
+FORMAT = 2
 CLOSE = "close"  # the file of log closes; the others are named after their channel
 ALIGNMENT = 512  # cells: groups do not share a page of memory
 INDEX_NAME = "index.json"
@@ -62,6 +63,7 @@ class Index(msgspec.Struct, frozen=True):
         cells: cells that are taken in each data file, in use or left behind.
         tail: name of the file with the tails, (channels, rows, LANES), groups end to end.
         runs: name of the file with the runs of frozen bars, (4, n): group, lane, first row, bars.
+        seals: of the files with tails and runs.
         groups: in order of their tails.
         stamps: the lake as it was when this was made.
     """
@@ -72,6 +74,7 @@ class Index(msgspec.Struct, frozen=True):
     cells: int
     tail: str
     runs: str
+    seals: tuple[str, str]
     groups: tuple[GroupRecord, ...]
     stamps: Stamps
     format: int = FORMAT
@@ -92,7 +95,10 @@ class Index(msgspec.Struct, frozen=True):
 def read_index(folder: Path) -> Index | None:
     """The index of the panel file in ``folder``; None where there is none that can be used."""
     try:
-        index = msgspec.json.decode((folder / INDEX_NAME).read_bytes(), type=Index)
+        content = unsealed((folder / INDEX_NAME).read_bytes())
+        if content is None:
+            return None
+        index = msgspec.json.decode(content, type=Index)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     wanted = [(folder / _data_name(name, index.data), index.cells * _BYTES) for name in index.channels]
@@ -104,7 +110,7 @@ def read_index(folder: Path) -> Index | None:
 def write_index(folder: Path, index: Index) -> None:
     """Make ``index`` the folder's, durable, in one step; then remove the files that it does not name."""
     temporary = folder / f"{INDEX_NAME}.{uuid4().hex[:8]}.tmp"
-    _write_synced(temporary, msgspec.json.encode(index))
+    _write_synced(temporary, sealed(msgspec.json.encode(index)))
     os.replace(temporary, folder / INDEX_NAME)
     sync_folder(folder)
     remove_unnamed(folder, index)
@@ -129,12 +135,13 @@ def new_name(kind: str) -> str:
     return f"{kind}.{uuid4().hex[:12]}.npy"
 
 
-def save_array(path: Path, array: np.ndarray) -> None:
-    """Write ``array`` as .npy and make it durable."""
+def save_array(path: Path, array: np.ndarray) -> str:
+    """Write ``array`` as .npy and make it durable; its seal."""
     with path.open("xb") as file:
         np.save(file, array)
         file.flush()
         os.fsync(file.fileno())
+    return seal_of(path)
 
 
 class DataFiles:
@@ -195,6 +202,8 @@ class Opened:
     def __init__(self, folder: Path, index: Index) -> None:
         self.index = index
         try:
+            for name, seal in zip((index.tail, index.runs), index.seals, strict=True):
+                check_seal(folder / name, seal)
             tails = np.load(folder / index.tail, allow_pickle=False)
             self.runs = np.load(folder / index.runs, allow_pickle=False)
             self.arrays = {

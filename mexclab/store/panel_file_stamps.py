@@ -16,7 +16,7 @@ from mexclab.store.lake_fresh import Fresh
 from mexclab.store.lake_layout import Partition, interval_folder, partitions_in, symbol_of
 from mexclab.store.lake_months import Months
 
-EVERYTHING_MS = -(2**62)
+ALL_OF_TIME = "1970-01"  # a month that none comes before
 _SETTLED_NS = 2_000_000_000  # a folder's time stamp may be this coarse
 _NS_PER_MS = 1_000_000
 
@@ -35,11 +35,13 @@ class Stamps(msgspec.Struct, frozen=True):
         taken_ns: when, by the clock that stamps files.
         folders: by symbol.
         fresh: open time (ms) of the first bar of each fresh file, by its name.
+        live: who has fresh bars.
     """
 
     taken_ns: int
     folders: dict[str, FolderStamp]
     fresh: dict[str, int]
+    live: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def stamps_of(root: Path, interval: str, before: Stamps | None = None) -> Stamps
     """
     taken_ns = time.time_ns()
     # before the months: bars that a compaction moves in between are then seen here, or there
-    fresh = {file.path.name: file.footer.first_ms for file in Fresh(root).files(interval)}
+    files = Fresh(root).files(interval)
+    fresh = {file.path.name: file.footer.first_ms for file in files}
+    live = frozenset().union(*(file.symbols for file in files))
     known = before.folders if before is not None else {}
     settled_ns = before.taken_ns - _SETTLED_NS if before is not None else 0
     folders = {}
@@ -72,7 +76,7 @@ def stamps_of(root: Path, interval: str, before: Stamps | None = None) -> Stamps
             kept = FolderStamp(changed_ns, _months_in(folder / name, interval))
         if kept.months:
             folders[symbol] = kept
-    return Stamps(taken_ns, folders, fresh)
+    return Stamps(taken_ns, folders, fresh, live)
 
 
 def same(before: Stamps, now: Stamps) -> bool:
@@ -81,14 +85,17 @@ def same(before: Stamps, now: Stamps) -> bool:
 
 
 def changed_months(before: Stamps, now: Stamps) -> dict[str, list[str]]:
-    """By symbol, the months whose file is new, replaced or gone; ascending."""
+    """By symbol, the months whose file is new, replaced or gone; ascending.
+
+    Of a symbol whose fresh bars went away and came into no month (somebody deleted it since): all of time.
+    """
     found = {}
     for symbol in sorted({*before.folders, *now.folders}):
         old = before.folders[symbol].months if symbol in before.folders else {}
         new = now.folders[symbol].months if symbol in now.folders else {}
         if old is not new and old != new:
             found[symbol] = sorted(month for month in {*old, *new} if old.get(month) != new.get(month))
-    return found
+    return {symbol: [ALL_OF_TIME] for symbol in before.live - now.live} | found
 
 
 def fresh_since(root: Path, interval: str, before: Stamps, now: Stamps) -> pl.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mexclab.errors import DataError
 from mexclab.store.lake_partition import sync_folder
+from mexclab.store.seal import arrays_in, check_seal, seal_of
 from mexclab.store.vectors import Effort
 
 MERGE_AT = 0.2  # of the vectors: beyond it additions are written into the large file, not beside it
@@ -39,6 +40,7 @@ class FaissVectors:
         self._index: Any = None
         self._base: str | None = None
         self._deltas: list[str] = []
+        self._seals: dict[str, str] = {}  # of the files that are named
         self._unsaved: list[tuple[np.ndarray, np.ndarray]] = []
         self._beside = 0  # vectors that are not in the large file
         if state is not None:
@@ -92,12 +94,14 @@ class FaissVectors:
                 faiss.write_index(self._index, str(self._folder / name))
                 _sync(self._folder / name)
                 self._base, self._deltas, self._beside = name, [], 0
+                self._seals = {name: seal_of(self._folder / name)}
             elif self._unsaved:
                 name = f"added.{uuid4().hex[:12]}.npz"
                 ids, vectors = (np.concatenate(parts) for parts in zip(*self._unsaved, strict=True))
                 np.savez(self._folder / name, ids=ids, vectors=vectors)
                 _sync(self._folder / name)
                 self._deltas.append(name)
+                self._seals[name] = seal_of(self._folder / name)
         except (OSError, RuntimeError) as why:  # faiss says RuntimeError when a disk is full
             raise DataError(
                 f"the vectors in {self._folder} could not be written ({why}); what was there is unchanged. "
@@ -106,7 +110,7 @@ class FaissVectors:
             ) from why
         self._unsaved = []
         sync_folder(self._folder)
-        return {"base": self._base, "added": list(self._deltas)}
+        return {"base": self._base, "added": list(self._deltas), "seals": dict(self._seals)}
 
     def discard(self, state: Mapping[str, Any]) -> None:
         """See `VectorIndex.discard`."""
@@ -125,14 +129,16 @@ class FaissVectors:
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self._base, self._deltas = str(state["base"]), [str(name) for name in state["added"]]
+        self._seals = dict(state["seals"])
         path = self._folder / self._base
         try:
+            check_seal(path, self._seals[self._base])  # faiss would follow a damaged file anywhere
             self._index = faiss.read_index(str(path))
             for name in self._deltas:
                 path = self._folder / name
-                with np.load(path, allow_pickle=False) as added:
-                    self._index.add_with_ids(added["vectors"], added["ids"])
-                    self._beside += len(added["ids"])
+                added = arrays_in(path, self._seals[name], ("ids", "vectors"))
+                self._index.add_with_ids(added["vectors"], added["ids"])
+                self._beside += len(added["ids"])
         except (OSError, RuntimeError, ValueError, KeyError) as why:
             raise DataError(
                 f"{path} is missing or damaged; make the vectors anew with `mexclab vectors build`",

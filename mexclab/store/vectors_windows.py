@@ -16,6 +16,7 @@ from mexclab.errors import DataError, ParameterError
 from mexclab.research.activity import ActivityFloor
 from mexclab.research.windows import Panel
 from mexclab.store.lake_partition import locked, sync_folder
+from mexclab.store.seal import arrays_in, seal_of, sealed, unsealed
 from mexclab.store.vectors import Effort, Recall, VectorIndex, VectorSpec, ids_of
 from mexclab.store.vectors_encoding import (
     CHUNK,
@@ -30,7 +31,7 @@ from mexclab.store.vectors_encoding import (
 )
 
 CATALOGUE = "catalogue.json"
-FORMAT = 1
+FORMAT = 2
 LISTS_SAMPLE = 400_000  # vectors that are looked at before the first is taken in
 AT_ONCE = 16 * CHUNK  # windows that are encoded between two words to whoever waits
 
@@ -49,6 +50,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         symbols: names by the numbers that are in the ids.
         arrays: the file with the components, and with the windows that are in: (n, 3) int64 number of
             the symbol, first bar, bar after the last.
+        seal: of that file.
         state: what the index needs to open again.
         recall: what was measured last, None before that.
     """
@@ -61,6 +63,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     max_jump_share: float
     symbols: tuple[str, ...]
     arrays: str
+    seal: str
     state: dict[str, Any]
     recall: Recall | None = None
     format: int = FORMAT
@@ -117,7 +120,7 @@ class WindowVectors:
             index.train((shapes @ components / np.sqrt(spec.length)).astype(np.float32), expected)
             catalogue = Catalogue(
                 spec.interval_ns, spec.length, spec.stride, spec.dimensions, spec.floor.min_moves,
-                spec.floor.max_jump_share, (), "", {},
+                spec.floor.max_jump_share, (), "", "", {},
             )  # fmt: skip
             arrays = {"components": components, "covered": np.empty((0, 3), dtype=np.int64)}
             made = cls(folder, index, catalogue, arrays)
@@ -135,12 +138,10 @@ class WindowVectors:
         for _ in range(5):  # a writer may replace the files between two looks
             catalogue = _catalogue_in(folder)
             try:
-                with np.load(folder / catalogue.arrays, allow_pickle=False) as file:
-                    arrays = dict(file)
+                arrays = _arrays_in(folder, catalogue)
             except FileNotFoundError:
+                failed = _unusable(folder / catalogue.arrays, "is missing")
                 continue
-            except (ValueError, OSError) as why:
-                raise _unusable(folder, "is damaged") from why
             try:
                 return cls(folder, open_index(catalogue.dimensions, catalogue.state), catalogue, arrays)
             except DataError as why:
@@ -264,7 +265,8 @@ class WindowVectors:
         try:
             if not arrays.exists():
                 np.savez(arrays, components=self._components, covered=self._covered)
-            temporary.write_bytes(msgspec.json.encode(catalogue))
+                catalogue = msgspec.structs.replace(catalogue, seal=seal_of(arrays))
+            temporary.write_bytes(sealed(msgspec.json.encode(catalogue)))
             for path in (arrays, temporary):
                 with path.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -285,15 +287,34 @@ class WindowVectors:
 
 def _catalogue_in(folder: Path) -> Catalogue:
     """The catalogue as it is now."""
+    path = folder / CATALOGUE
     try:
-        catalogue = msgspec.json.decode((folder / CATALOGUE).read_bytes(), type=Catalogue)
+        content = unsealed(path.read_bytes())
+        if content is None:
+            raise _unusable(path, "is damaged or of another version")
+        catalogue = msgspec.json.decode(content, type=Catalogue)
     except FileNotFoundError:
         raise _unusable(folder, "holds no vectors") from None
     except (msgspec.DecodeError, ValueError, OSError) as why:
-        raise _unusable(folder, "is damaged") from why
+        raise _unusable(path, "is damaged or of another version") from why
     if catalogue.format != FORMAT:
-        raise _unusable(folder, "is of another version")
+        raise _unusable(path, "is of another version")
     return catalogue
+
+
+def _arrays_in(folder: Path, catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """Components and covered windows.
+
+    Raises:
+        FileNotFoundError: a writer may just have put others in their place.
+    """
+    path = folder / catalogue.arrays
+    try:
+        return arrays_in(path, catalogue.seal, ("components", "covered"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as why:
+        raise _unusable(path, "is damaged") from why
 
 
 def _joined(ranges: np.ndarray) -> np.ndarray:
@@ -321,5 +342,5 @@ def _batches(runs: Sequence[Run]) -> list[list[Run]]:
     return found
 
 
-def _unusable(folder: Path, why: str) -> DataError:
-    return DataError(f"{folder} {why}; make the vectors with `mexclab vectors build`", path=str(folder))
+def _unusable(path: Path, why: str) -> DataError:
+    return DataError(f"{path} {why}; make the vectors anew with `mexclab vectors build`", path=str(path))

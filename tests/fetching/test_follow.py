@@ -257,7 +257,7 @@ async def test_the_stream_tells_the_growing_bar_and_the_history_has_the_last_wor
         stream = KlineStream(KlineTerms(here.server.ws_url, seed=1, line=QUICK), [BTC, MX], follower.hear)
         running = asyncio.create_task(stream.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while BTC not in follower.growing:
                     here.server.world.advance(here.server.now_ns() + SECOND)
                     here.server.hub.flush()

@@ -31,6 +31,14 @@ def walk(symbol: str, first: int, count: int, rng: np.random.Generator) -> pl.Da
     )
 
 
+def steady_lake(root: Path, symbols: int = 20, bars: int = 1000) -> Lake:
+    """Symbols that all have the same minutes."""
+    rng = np.random.default_rng(1)
+    lake = Lake(root)
+    lake.write(pl.concat([walk(f"S{number:02}USDT", 0, bars, rng) for number in range(symbols)]))
+    return lake
+
+
 class GrowingLake:
     """A lake to which something happens at every step, drawn from a seed."""
 

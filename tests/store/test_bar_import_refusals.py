@@ -211,6 +211,20 @@ def test_a_file_name_that_tells_no_symbol_asks_for_one(tmp_path: Path, lake: Lak
     assert "--symbol (symbol=)" in refusal(file_of(bars(), tmp_path / "prices.csv"), lake)
 
 
+@pytest.mark.parametrize("symbol", ["??", "../../x", "..", "a b", "*", "-", "BTC\nUSDT"])
+def test_a_name_that_is_no_symbol_is_refused_and_nothing_is_written(
+    tmp_path: Path, lake: Lake, symbol: str
+) -> None:
+    assert "is no symbol" in refusal(file_of(bars(), tmp_path / "prices.csv"), lake, symbol=symbol)
+    assert lake.symbols() == []
+
+
+@pytest.mark.parametrize("symbol", ["1000SATSUSDT", "ODD.N", "EUR_X", "币安人生USDT", "A-B"])
+def test_a_name_in_any_script_is_a_symbol(tmp_path: Path, lake: Lake, symbol: str) -> None:
+    import_bars([file_of(bars(), tmp_path / "prices.csv")], lake, ImportPlan(symbol=symbol, now_ns=LATER_NS))
+    assert lake.symbols() == [symbol]
+
+
 def test_one_symbol_given_for_a_file_of_several_is_refused(tmp_path: Path, lake: Lake) -> None:
     pl.concat([bars(symbol="AUSDT"), bars(symbol="BUSDT")]).write_parquet(tmp_path / "a.parquet")
     assert "holds 2 symbols" in refusal(tmp_path / "a.parquet", lake, symbol="AUSDT")

@@ -216,6 +216,12 @@ def test_a_torn_file_and_another_file_are_data_errors(tmp_path: Path) -> None:
             verify_export(tmp_path / name)
 
 
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file or directory") as told:
+        verify_export(tmp_path / "nope.parquet")
+    assert str(told.value).count("nope.parquet") == 1
+
+
 def test_progress_is_told_to_the_last_entry(tmp_path: Path) -> None:
     told: list[int] = []
     verify_export(write(tmp_path / "ledger.parquet", sealed(11_000)).path, progress=told.append)

@@ -20,6 +20,14 @@ from tests.store.bar_samples import DAY_NS, MAY, bars, ns, partition
 # layout
 
 
+def test_a_range_that_runs_backwards_is_told_in_utc(tmp_path: Path) -> None:
+    Lake(tmp_path).write(bars())
+    with pytest.raises(ParameterError, match="2026-05-02 00:00:00 UTC to 2026-05-01 00:00:00 UTC; swap them"):
+        Lake(tmp_path).bars("BTCUSDT", ns(MAY + timedelta(days=1)), ns(MAY))
+    with pytest.raises(ParameterError, match="ns to 1970-01-01"):
+        Lake(tmp_path).bars("BTCUSDT", 10**30, 0)
+
+
 def test_a_bar_lives_in_the_partition_of_its_symbol_interval_and_month(tmp_path: Path) -> None:
     Lake(tmp_path).write(bars(start=datetime(2026, 5, 31, 23, 58, tzinfo=UTC), count=4))
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.parquet"))

@@ -102,7 +102,7 @@ async def test_a_follower_gets_what_was_missed_and_then_what_comes(either: AnyLe
     await asyncio.sleep(0.05)
     assert not coming.done()
     await either.append(halted(3))
-    assert await asyncio.wait_for(coming, 4) == (3, halted(3))
+    assert await asyncio.wait_for(coming, 60) == (3, halted(3))
     await stream.aclose()  # type: ignore[attr-defined]
 
 
@@ -166,6 +166,18 @@ async def test_a_cancelled_append_does_not_disturb_the_others(ledger: PostgresLe
     assert ledger.verify().events == ledger.last()
 
 
+async def test_a_cancelled_append_ends_when_it_is_known_what_is_durable(ledger: PostgresLedger) -> None:
+    for number in range(1, 6):
+        cancelled = asyncio.ensure_future(ledger.append(halted(number)))
+        await asyncio.sleep(0)
+        for _ in range(2):  # once more does not hurry it either
+            cancelled.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert ledger.last() == len(ledger.rows()) == number
+
+
 async def test_closing_writes_what_waits(postgres: Postgres) -> None:
     ledger = PostgresLedger.open(postgres)
     asks = [asyncio.ensure_future(ledger.append(halted(number))) for number in range(3000)]
@@ -202,33 +214,6 @@ async def test_a_broken_connection_fails_the_ledger_until_it_is_opened_again(
     assert await again.append(halted(4)) == 2
     assert [event for _, event in again.read()] == [halted(1), halted(4)]
     again.close()
-
-
-async def test_a_server_that_does_not_answer_fails_the_ledger_at_the_deadline(
-    postgres: Postgres, url: str
-) -> None:
-    ledger = PostgresLedger.open(postgres, deadline_s=1.0)
-    with psycopg.connect(url) as blocker:
-        blocker.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
-        asked = asyncio.ensure_future(ledger.append(halted(1)))
-        await asyncio.sleep(0.1)
-        assert 0.05 < ledger.lag_s() < 1.0
-        with pytest.raises(LedgerUnavailable, match="did not answer"):
-            await asked
-    ledger.close()
-    with pytest.raises(LedgerUnavailable):
-        await ledger.append(halted(2))
-
-
-async def test_a_slow_answer_within_the_deadline_is_waited_for(postgres: Postgres, url: str) -> None:
-    ledger = PostgresLedger.open(postgres, deadline_s=2.0)
-    for number in (1, 2):  # the second one outlives the timer that the first one set
-        with psycopg.connect(url) as blocker:
-            blocker.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
-            asked = asyncio.ensure_future(ledger.append(halted(number)))
-            await asyncio.sleep(1.1)
-        assert await asked == number
-    ledger.close()
 
 
 # -- one pen -------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ polls = st.lists(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(polls)
 async def test_both_recorders_keep_the_same_rows(postgres: Postgres, polls: list[list[tuple]]) -> None:
     with postgres.engine.begin() as session:
