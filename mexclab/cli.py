@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mexclab import __version__
 from mexclab.commands import (
     desk,
     fetch,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="mexclab",
-    help="A research laboratory and live-trading desk for the MEXC exchange.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,6 +50,21 @@ def main() -> None:
         sys.exit(130)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mexclab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """A research laboratory and live-trading desk for the MEXC exchange."""
+
+
 def _observed(config: Path | None = None) -> Settings:
     from mexclab.runtime.observe import configure
 
@@ -59,11 +74,13 @@ def _observed(config: Path | None = None) -> Settings:
 
 
 @app.command()
-def trade(config: ConfigFile = None) -> None:
+def trade(
+    config: ConfigFile = None, child: Annotated[bool, typer.Option("--child", hidden=True)] = False
+) -> None:
     """Run the trading daemon. Paper by default; stop it with Ctrl-C."""
     from mexclab.daemon.main import trade as run
 
-    run(_observed(config))
+    run(_observed(config), child)
 
 
 @app.command()

@@ -21,18 +21,19 @@ NAME = "mexclab.toml"
 
 
 def hurried(words: Sequence[str], environ: Mapping[str, str]) -> int | None:
-    """Halt the desk if ``words`` are ``halt WHY`` and it answers; its exit code, None: go the long way.
+    """Halt the desk if ``words`` are ``halt`` and a reason and it answers; its exit code, None: the long way.
 
     Args:
         words: of the command line, without the program's name.
     """
-    if len(words) != 2 or words[0] != "halt" or not words[1].strip() or words[1].startswith("-"):
+    if not words or words[0] != "halt" or any(word.startswith("-") for word in words):
         return None
+    why = " ".join(words[1:]).strip() or _no_reason()
     try:
         folder = _folder(environ)
         told = json.loads((folder / "daemon.json").read_text(encoding="utf-8"))
         token = (folder / "daemon.token").read_text(encoding="utf-8").strip()
-        message = _ask(str(told["url"]), token, json.dumps({"by": _user(environ), "why": words[1]}))
+        message = _ask(str(told["url"]), token, json.dumps({"by": _user(environ), "why": why}))
     except (OSError, ValueError, LookupError, TypeError, RuntimeError):
         return None
     if message is None:
@@ -41,6 +42,12 @@ def hurried(words: Sequence[str], environ: Mapping[str, str]) -> int | None:
 
     sys.stdout.write(f"{before(str(told.get('mode', '')), message)}\n")
     return 0
+
+
+def _no_reason() -> str:
+    from mexclab.runtime.halt_file import NO_REASON
+
+    return NO_REASON
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -11,7 +11,7 @@ const NOTICE = "TradingView Lightweight Charts™. Copyright (c) 2025 TradingVie
 export class Chart {
   constructor(colours) {
     this.colours = colours;
-    this.title = el("strong", {});
+    this.title = el("strong", {}, "Chart");
     this.last = el("span", { class: "mx-last" });
     this.note = el("span", { class: "mx-count" });
     this.box = el("div", { class: "mx-canvas", role: "img", "aria-label": "Candles" });

@@ -1,6 +1,10 @@
 // How numbers, times and states are written. Money arrives as text and leaves as text.
 
 const MINUS = "−";
+
+/** What stands where the desk has told nothing yet: an empty place would be read as "none". */
+export const UNKNOWN = "Not known: the daemon has told nothing yet.";
+
 const pad = (value) => String(value).padStart(2, "0");
 
 export function money(value, signed = false) {

@@ -5,8 +5,8 @@ import { OVER, STATES, countdown, money, sign } from "./format.js";
 
 function tile(name, label) {
   const value = el("div", { class: "mx-big" }, "–");
-  const note = el("div", { class: "mx-note" }, "");
-  const node = el("section", { class: "mx-tile", "data-tile": name, "aria-label": label }, el("h2", {}, label), value, note);
+  const note = el("div", { class: "mx-note" }, "not known yet");
+  const node = el("section", { class: "mx-tile", "data-tile": name, "data-level": "none", "aria-label": label }, el("h2", {}, label), value, note);
   return { node, value, note };
 }
 
@@ -24,7 +24,7 @@ export class Headline {
     this.day = tile("day", "Profit today");
     this.held = tile("held", "Held");
     this.node = el("div", { class: "mx-headline" }, ...[this.next, this.armed, this.risk, this.day, this.held].map((each) => each.node));
-    this.listing = null;
+    this.listing = undefined; // null: there is none
   }
 
   update(desk) {
@@ -42,17 +42,32 @@ export class Headline {
 
     text(this.day.value, `${money(risk.day_pnl, true)} ${risk.quote}`);
     attr(this.day.value, "data-sign", sign(risk.day_pnl));
+    attr(this.day.node, "data-level", "some");
     text(this.day.note, `${money(risk.pnl, true)} in all`);
 
     const over = new Set(desk.remainders.map((each) => each.symbol)); // what was left over has a list of its own
-    const held = desk.positions.filter((each) => each.snipe_id !== null || !over.has(each.symbol)).map((each) => each.symbol).join(", ");
-    text(this.held.value, risk.unrealised === null || !held ? held || "nothing" : `${money(risk.unrealised, true)} ${risk.quote}`);
-    attr(this.held.value, "data-sign", held ? sign(risk.unrealised) : "flat");
-    text(this.held.note, held ? `${held}, not yet sold` : "no position");
-    attr(this.held.node, "data-level", held ? "held" : "none");
+    this.updateHeld(desk.positions.filter((each) => each.snipe_id !== null || !over.has(each.symbol)), risk.quote);
+  }
+
+  /** What the positions are worth at the best bid, and what they have gained; the names where no price is known. */
+  updateHeld(positions, quote) {
+    const names = positions.map((each) => each.symbol).join(", ");
+    const unpriced = positions.filter((each) => each.value === null).map((each) => each.symbol);
+    const sum = (name) => positions.reduce((total, each) => total + Number(each[name]), 0);
+    attr(this.held.node, "data-level", names ? "held" : "none");
+    attr(this.held.note, "data-sign", names && !unpriced.length ? sign(sum("unrealised")) : null);
+    attr(this.held.note, "title", names || null);
+    if (!names || unpriced.length) {
+      text(this.held.value, names || "nothing");
+      text(this.held.note, names ? `worth not known: no price of ${unpriced.join(", ")}` : "no position");
+    } else {
+      text(this.held.value, `${money(sum("value"))} ${quote}`);
+      text(this.held.note, `${money(sum("unrealised"), true)} not yet sold: ${names}`);
+    }
   }
 
   tick(venue) {
+    if (this.listing === undefined) return;
     attr(this.next.node, "data-level", this.listing === null ? "none" : "some");
     if (this.listing === null) {
       text(this.next.value, "nothing ahead");

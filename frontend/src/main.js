@@ -6,6 +6,7 @@ import { Book } from "./book.js";
 import { Chart } from "./chart.js";
 import { Clock } from "./clock.js";
 import { attr, el, show } from "./dom.js";
+import { UNKNOWN } from "./format.js";
 import { Headline } from "./headline.js";
 import { Link } from "./link.js";
 import { Orders } from "./orders.js";
@@ -47,6 +48,7 @@ class Desk {
     this.node = el("main", { class: "mx-desk", "data-frames": 0, "aria-label": "mexclab trading desk" });
     root.append(this.node);
     attr(this.node, "data-page", document.body.dataset.voila === "voila");
+    attr(this.node, "data-known", false); // until the first picture: no panel may state what it was not told
     this.readColours();
     this.chart = new Chart(colours);
     this.book = new Book(colours);
@@ -72,6 +74,7 @@ class Desk {
       this.portfolio.node,
       this.toasts.node,
     );
+    for (const panel of this.grid.querySelectorAll(".mx-panel")) panel.append(el("p", { class: "mx-unknown" }, UNKNOWN));
     this.listen();
   }
 
@@ -139,6 +142,7 @@ class Desk {
     this.desk = message.desk;
     for (const part of this.parts) part.update(this.desk, this.chosen || this.desk.chart.symbol, this.books);
     this.haltBanner.update(this.desk.halt);
+    attr(this.node, "data-known", true);
     attr(this.node, "data-halted", this.desk.halt !== null);
     attr(this.node, "data-mode", this.desk.mode);
     attr(this.node, "data-frame", message.frame);

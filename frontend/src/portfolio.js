@@ -2,8 +2,8 @@
 
 import { AreaSeries, LineSeries, LineStyle, createChart } from "lightweight-charts";
 
-import { attr, el, show, text } from "./dom.js";
-import { amount, clock, day, money, percent, plain, sign, since, words } from "./format.js";
+import { attr, el, prose, show, text } from "./dom.js";
+import { UNKNOWN, amount, base, clock, day, money, percent, plain, sign, since, words } from "./format.js";
 
 export class Portfolio {
   constructor(colours) {
@@ -13,14 +13,14 @@ export class Portfolio {
     this.gaps = el("p", { class: "mx-gaps", role: "status" });
     this.why = el("p", { class: "mx-gaps", role: "alert" });
     this.box = el("div", { class: "mx-canvas", role: "img", "aria-label": "Equity over time, UTC" });
-    this.empty = el("div", { class: "mx-over" }, el("strong", {}, "No curve yet"), el("p", {}, "It begins with the first mark or close of a position."));
+    this.empty = el("div", { class: "mx-over" }, el("p", {}, UNKNOWN));
     this.fall = el("span", { class: "mx-count" });
     this.held = new Table(["Symbol", "Quantity", "Average cost", "Bid", "Value", "Profit", "", "Stop", "Strategy"], "Nothing is held.");
     this.symbols = new Table(["Symbol", "Snipes", "Won", "Bought", "Realised", "Open", "Profit"], "Nothing was bought yet.");
     this.strategies = new Table(["Strategy", "Snipes", "Won", "Bought", "Realised", "Open", "Profit"], "Nothing was bought yet.");
     this.stress = new Table(["If", "Loss", "Of equity", "With its stop", "To get out"], "Nothing is held, so nothing can be lost.");
     this.stress.node.classList.add("mx-stress");
-    this.spread = el("p", { class: "mx-say" });
+    this.spread = el("p", { class: "mx-say" }, UNKNOWN);
     this.balances = new Table(["Asset", "Ledger", "Venue", "Difference"], "The venue was not asked yet.");
     this.agrees = el("span", { class: "mx-count" });
     this.node = el(
@@ -40,7 +40,8 @@ export class Portfolio {
         panel("Balances against the venue", this.agrees, "", this.balances.node),
       ),
     );
-    this.at = null;
+    for (const words of [this.why, this.gaps]) show(words, false);
+    Object.assign(this, { at: null, failed: false, page: null, compared: null });
     this.build();
   }
 
@@ -67,8 +68,9 @@ export class Portfolio {
 
   /** A part that could not be asked for comes without its page; what was shown stays. */
   update({ page, shares, curve, stress, balances, why }) {
-    text(this.why, why ? `Not all of this is new: ${why}` : "");
-    show(this.why, Boolean(why));
+    this.failed = Boolean(why);
+    prose(this.why, why && (this.at !== null || page) ? `Not all of this is new: ${why}` : why);
+    show(this.why, this.failed);
     this.paint();
     if (page) this.updatePage(page);
     if (curve) this.updateCurve(curve);
@@ -83,6 +85,7 @@ export class Portfolio {
   updatePage(page) {
     this.at = page.at_ms;
     this.seq = page.seq;
+    this.page = page;
     const fees = page.fees.map(({ asset, amount: paid }) => `${Number(Number(paid).toPrecision(4))} ${asset}`).join(", ") || "none";
     const facts = [
       ["Equity", money(page.equity), null], ["Profit after fees", money(page.profit, true), page.profit], ["Today", money(page.today, true), page.today],
@@ -120,6 +123,7 @@ export class Portfolio {
     this.banked.setData(points.map(([time, each]) => ({ time, value: Number(points[0][1].equity) - Number(points[0][1].realised) + Number(each.realised) })));
     if (points.length !== this.drawn) this.chart.timeScale().fitContent();
     this.drawn = points.length;
+    this.empty.replaceChildren(el("strong", {}, "No curve yet"), el("p", {}, "It begins with the first mark or close of a position."));
     show(this.empty, points.length < 2);
     text(this.fall, points.length < 2 ? "" : `${curve.quote}; dashed: realised; largest fall ${(Number(curve.max_drawdown) * 100).toFixed(2)} %`);
   }
@@ -137,8 +141,7 @@ export class Portfolio {
   }
 
   updateBalances(balances) {
-    text(this.agrees, balances.agrees === null ? "" : balances.agrees ? "✓ agree" : "✕ differ");
-    attr(this.agrees, "data-level", balances.agrees === false ? "bad" : "good");
+    this.compared = balances;
     this.balances.update(balances.rows.map((each) => ({
       cells: [each.asset, each.ledger === null ? "–" : amount(each.ledger), each.venue === null ? "–" : amount(each.venue), each.agrees === null ? "–" : each.agrees ? "none" : amount(each.difference)],
       title: each.words,
@@ -147,9 +150,20 @@ export class Portfolio {
   }
 
   tick(venue) {
-    if (this.at === null) text(this.note, "reading the ledger…");
+    this.tickBalances(venue);
+    if (this.at === null) text(this.note, this.failed ? "not known" : "reading the ledger…");
     else text(this.note, `${this.quote}, as of entry ${this.seq}, ${clock(this.at)} UTC, ${since(venue.now() - this.at)} ago`);
     attr(this.note, "title", this.at === null ? null : day(this.at));
+  }
+
+  /** Agreement is as old as the venue's answer; amber once the ledger holds something else than it was compared with. */
+  tickBalances(venue) {
+    if (this.compared === null || this.compared.agrees === null) return;
+    const { agrees, at_ms: at } = this.compared;
+    const old = this.page !== null && outgrown(this.compared, this.page);
+    attr(this.agrees, "data-level", old ? "warn" : agrees ? "good" : "bad");
+    attr(this.agrees, "title", old ? "A fill came since: the venue is asked again" : `The venue was asked ${day(at)} ${clock(at)} UTC`);
+    text(this.agrees, `${old ? "! before the last fill" : agrees ? "✓ agree" : "✕ differ"}, ${clock(at)} UTC, ${since(venue.now() - at)} ago`);
   }
 
   close() {
@@ -159,6 +173,18 @@ export class Portfolio {
 
 function panel(title, note, kind, ...parts) {
   return el("section", { class: `mx-panel ${kind}` }, el("h2", {}, title, note), ...parts);
+}
+
+/** Whether the ledger holds something else by now than what the venue's balances were compared with. */
+function outgrown(balances, page) {
+  if (page.seq <= balances.seq) return false;
+  const compared = new Map(balances.rows.filter((each) => each.ledger !== null).map((each) => [each.asset, Number(each.ledger)]));
+  const held = new Map([[page.quote, Number(page.cash)]]);
+  for (const { symbol, quantity } of page.positions) {
+    const coin = base(symbol, page.quote);
+    held.set(coin, (held.get(coin) ?? 0) + Number(quantity));
+  }
+  return [...new Set([...compared.keys(), ...held.keys()])].some((asset) => (compared.get(asset) ?? 0) !== (held.get(asset) ?? 0));
 }
 
 /** A row of one symbol or one strategy. */
@@ -177,11 +203,12 @@ function share(each) {
 class Table {
   constructor(heads, nothing) {
     this.body = el("tbody", {});
-    this.nothing = el("p", { class: "mx-say" }, nothing);
+    this.none = nothing;
+    this.nothing = el("p", { class: "mx-say" }, UNKNOWN);
     this.table = el("table", { class: "mx-table" }, el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), this.body);
     this.node = el("div", { class: "mx-wide" }, this.table, this.nothing);
     this.told = "";
-    this.update([]);
+    show(this.table, false);
   }
 
   update(rows) {
@@ -194,6 +221,7 @@ class Table {
       return row;
     }));
     show(this.table, rows.length > 0);
+    text(this.nothing, this.none);
     show(this.nothing, rows.length === 0);
   }
 }

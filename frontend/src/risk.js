@@ -36,7 +36,7 @@ export class Risk {
     this.missing.update(risk.missing.map((each) => ({ name: words(each.limit), why: each.why })));
     this.checks.update(failing);
     this.pauses.update(risk.protections);
-    this.rows.update(risk.limits, (each) => each.name);
+    this.rows.update(risk.limits, (each) => each.limit);
     this.monitors.update(risk.monitors);
     this.rehearsed = risk.rehearsed;
     text(this.triggers, triggersIn(risk.triggers));
@@ -49,6 +49,7 @@ export class Risk {
 
   tick(venue) {
     this.pauses.tick(venue);
+    for (const row of this.rows.rows.values()) row.tick(venue.now());
     const last = this.rehearsed;
     const age = last && `${since(venue.now() - last.at_ms)} ago`;
     text(this.rehearsal, last ? `Emergency rehearsed ${age}: ${last.passed ? "✓ passed" : "✕ failed"}, halted in ${seconds(last.halted_ms)}, flat in ${seconds(last.flattened_ms)}` : "The emergency was never rehearsed on this desk: mexclab rehearse");
@@ -75,20 +76,28 @@ class Lines {
 
 class LimitLine {
   constructor() {
-    this.name = el("span", { class: "mx-limit-name" });
+    this.name = el("span", {});
+    this.age = el("small", { title: "When the venue was asked for it; every entry has it asked again" });
     this.value = el("span", { class: "mx-limit-value" });
     this.bar = el("i", {});
-    this.node = el("li", {}, this.name, this.value, el("div", { class: "mx-bar" }, this.bar));
+    this.node = el("li", {}, el("span", { class: "mx-limit-name" }, this.name, " ", this.age), this.value, el("div", { class: "mx-bar" }, this.bar));
   }
 
   update(limit) {
     const known = limit.used !== null;
     const used = known ? Math.min(1, Math.max(0, limit.fraction ?? 0)) : 1;
+    this.limit = limit;
     text(this.name, limit.name);
     text(this.value, [known ? limit.used : "unknown", "/", limit.bound, limit.unit].filter(Boolean).join(" "));
     this.bar.style.width = `${used * 100}%`;
     attr(this.node, "data-level", limit.broken || used >= 1 ? "bad" : used >= WARN_FROM ? "warn" : "good");
     attr(this.node, "title", limit.why || (known ? `${Math.round(used * 100)} % used` : "Not known: entries are refused"));
+  }
+
+  /** What the venue was asked for is as old as its answer. */
+  tick(now) {
+    const { asked_ms: asked = null } = this.limit;
+    text(this.age, asked === null ? "" : `${since(now - asked)} ago`);
   }
 }
 

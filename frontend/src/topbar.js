@@ -14,7 +14,7 @@ export class TopBar {
     this.views = Object.entries(VIEWS).map(([name, words]) => el("button", { type: "button", "data-view": name, onclick: () => view(name) }, words));
     const explorer = el("a", { href: "/explorer", target: "_blank", title: "Where was this shape before, and what followed?" }, "Explorer");
     show(explorer, document.body.dataset.voila === "voila"); // served beside the desk by mexclab dash
-    this.mode = el("span", { class: "mx-mode", "data-mode": "none" }, "…");
+    this.mode = el("span", { class: "mx-mode", "data-mode": "none", title: "Mode not known: the daemon has told nothing yet" }, "–");
     this.venue = el("span", { class: "mx-venue" }, "");
     this.time = el("span", { class: "mx-time" }, "--:--:--");
     this.zone = el("span", { class: "mx-zone" }, "UTC");
@@ -45,6 +45,7 @@ export class TopBar {
 
   update(desk) {
     attr(this.mode, "data-mode", desk.mode);
+    attr(this.mode, "title", null);
     text(this.mode, MODES[desk.mode] ?? desk.mode.toUpperCase());
     text(this.venue, desk.venue);
     text(this.speed, `${Number(desk.speed.toPrecision(3))}×`);

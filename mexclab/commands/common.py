@@ -42,6 +42,23 @@ def desk_of(config: Path | None) -> DeskClient:
     return DeskClient.discover(settings_of(config).data)
 
 
+def books_of(config: Path | None, instead: str) -> DeskClient:
+    """As ``desk_of``, for what the ledger tells as well.
+
+    Args:
+        instead: how to read it there without a desk, for the refusal.
+
+    Raises:
+        DaemonUnreachable: none runs there; says what else there is.
+    """
+    from mexclab.errors import DaemonUnreachable
+
+    try:
+        return desk_of(config)
+    except DaemonUnreachable as nobody:
+        raise DaemonUnreachable(f"{nobody.message} Without one the ledger is read by {instead}.") from None
+
+
 def any_desk_of(config: Path | None) -> DeskClient:
     """The client of whatever desk runs on the data folder when it is asked."""
     from mexclab.notebook.desk import DeskClient

@@ -36,9 +36,12 @@ def status(config: ConfigFile = None) -> None:
     typer.echo("\n".join(sentences(desk_of(config).snapshot())))
 
 
-def halt(why: Why, config: ConfigFile = None) -> None:
+def halt(
+    why: Annotated[list[str] | None, typer.Argument(help="The reason, if there is time; journalled.")] = None,
+    config: ConfigFile = None,
+) -> None:
     """Stop every new entry at once and cancel open ones; exits go on. Where no desk answers: by file."""
-    typer.echo(said(any_desk_of(config).halt(why)))
+    typer.echo(said(any_desk_of(config).halt(" ".join(why or ()))))
 
 
 def resume(why: Why, config: ConfigFile = None) -> None:

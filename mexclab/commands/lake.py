@@ -12,6 +12,7 @@ import typer
 from mexclab.commands.common import AsJson, ConfigFile, settings_of
 from mexclab.commands.tables import Column, second, table
 from mexclab.errors import ConfigError, ParameterError, VenueError
+from mexclab.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,14 +136,7 @@ def compact(
     config: ConfigFile = None,
 ) -> None:
     """Fold live bars into their months. Safe at any moment, beside readers and a running follow."""
-    from tqdm import tqdm
-
-    with tqdm(unit="symbol", file=sys.stderr, disable=None, desc="compact") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with progress_bar("symbol", "compact") as progress:
         folded = _lake(config).compact(interval or None, progress)
     facts = {"files": folded.files, "bars": folded.bars, "partitions": folded.partitions}
     words = f"{folded.bars:,} bars of {folded.files} files went into {folded.partitions} months"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from mexclab.commands import pages
-from mexclab.commands.common import AsJson, ConfigFile, as_json, desk_of
+from mexclab.commands.common import AsJson, ConfigFile, WhyOption, as_json, books_of, desk_of, said
+from mexclab.errors import ParameterError
 
 Count = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 
@@ -38,7 +40,7 @@ def orders(
     config: ConfigFile = None,
 ) -> None:
     """Orders, the newest first; or one of them with its trades and its history."""
-    desk = desk_of(config)
+    desk = books_of(config, "lab.snipes() and lab.events() in a notebook, and `mexclab ledger export`")
     if client_id:
         story = desk.order(client_id)
         typer.echo(as_json(story) if json else pages.order(story))
@@ -56,7 +58,7 @@ def snipes(
     config: ConfigFile = None,
 ) -> None:
     """Snipes, the one that opens last first; or one of them with everything that became of it."""
-    desk = desk_of(config)
+    desk = books_of(config, "lab.snipes() in a notebook, and `mexclab run snipe_post_mortem`")
     if snipe_id:
         story = desk.snipe(snipe_id)
         typer.echo(as_json(story) if json else pages.snipe(story))
@@ -71,9 +73,23 @@ def positions(json: AsJson = False, config: ConfigFile = None) -> None:
     typer.echo(as_json(told) if json else pages.positions(told))
 
 
-def reconcile(json: AsJson = False, config: ConfigFile = None) -> None:
-    """Compare the ledger with the venue now: orders, trades, balances."""
-    told = desk_of(config).reconcile()
+def reconcile(
+    accept: Annotated[str, typer.Option(help="A pair: what the venue lacks of it is written off.")] = "",
+    why: WhyOption = "",
+    json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Compare the ledger with the venue now: orders, trades, balances; or accept a difference."""
+    if accept and not why:
+        raise ParameterError("--accept needs --why: the reason is journalled")
+    if why and not accept:
+        raise ParameterError("--why is the reason of --accept; a comparison needs none")
+    desk = desk_of(config)
+    if accept:
+        answer = desk.accept(accept, why)
+        typer.echo(as_json(asdict(answer)) if json else said(answer))
+        return
+    told = desk.reconcile()
     typer.echo(as_json(told) if json else pages.reconciliation(told))
 
 
@@ -84,7 +100,7 @@ def post_mortems(
     config: ConfigFile = None,
 ) -> None:
     """What became of each snipe: when it fired, at what price, what it earned."""
-    desk = desk_of(config)
+    desk = books_of(config, "lab.post_mortem() in a notebook, and `mexclab run snipe_post_mortem`")
     if snipe_id:
         row = desk.post_mortem(snipe_id)
         typer.echo(as_json(row) if json else pages.post_mortem(row))

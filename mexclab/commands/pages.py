@@ -220,7 +220,8 @@ def _strangers(told: Row) -> list[str]:
     parts = []
     if told["disputed"]:
         lines = [f"  {row['symbol']}: {row['why']}" for row in told["disputed"]]
-        parts.append("\n".join(["Disputed, no entry until a person resumes:", *lines]))
+        hand = "  Sold or withdrawn by hand? mexclab reconcile --accept SYMBOL --why TEXT, then resume"
+        parts.append("\n".join(["Disputed, no entry until a person resumes:", *lines, hand]))
     if told["external"]:
         rows = [
             (second(row["seen_ns"]), row["venue_id"], row["symbol"], row["side"], number(row["quantity"]),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mexclab.commands.common import AsJson, ConfigFile, as_json, desk_of
+from mexclab.commands.common import AsJson, ConfigFile, as_json, desk_of, settings_of
 from mexclab.commands.tables import Column, facts, moment_utc, money, number, table
+from mexclab.errors import DaemonUnreachable
+
+if TYPE_CHECKING:
+    from mexclab.notebook.desk import DeskClient
 
 Told = Mapping[str, Any]
 
@@ -42,9 +47,34 @@ def portfolio(
     config: ConfigFile = None,
 ) -> None:
     """What is held and earned, by whom, and what a bad hour would do; now or at an earlier entry."""
-    desk, moment = desk_of(config).portfolio, at or None
-    told = {"portfolio": desk.page(moment), "shares": desk.attribution(moment), "stress": desk.stress(moment)}
+    try:
+        told = _asked(desk_of(config), at or None)
+    except DaemonUnreachable as nobody:
+        told = _folded(config, at or None, nobody)
     typer.echo(as_json(told) if json else "\n\n".join(filter(None, _page(told))))
+
+
+def _asked(client: DeskClient, at: str | None) -> Told:
+    desk = client.portfolio
+    return {"portfolio": desk.page(at), "shares": desk.attribution(at), "stress": desk.stress(at)}
+
+
+def _folded(config: Path | None, at: str | None, nobody: DaemonUnreachable) -> Told:
+    """The same from the ledger, at the last closes of the lake.
+
+    Raises:
+        DaemonUnreachable: there is no ledger either.
+    """
+    from mexclab.notebook.closes import Closes
+    from mexclab.notebook.portfolio_reading import portfolio as read
+    from mexclab.store.lake import Lake
+
+    settings = settings_of(config)
+    found = read(settings, at, closes=Closes(Lake(settings.data / "lake")).last)
+    if found.is_empty:
+        raise nobody
+    typer.echo(f"mexclab: no desk runs; read from {found.source}", err=True)
+    return {"portfolio": found.page, "shares": found.shares, "stress": found.stresses}
 
 
 def _page(told: Told) -> Iterator[str]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mexclab.commands.common import AsJson, ConfigFile, as_json, settings_of
+from mexclab.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mexclab.vectoring import Place, Progress, Vectors
+    from mexclab.vectoring import Place, Vectors
 
 app = typer.Typer(
     help="Vectors of windows: an index for thousands of questions of one length.", no_args_is_help=True
@@ -39,7 +38,7 @@ def build(
 ) -> None:
     """Make the vectors of every window of the lake, and measure how well they find."""
     vectors, place = _asked(config, length, interval, store)
-    with _progress("windows") as progress:
+    with progress_bar("windows") as progress:
         said = vectors.build(place, stride, goal, progress)
     typer.echo(said)
 
@@ -50,7 +49,7 @@ def add(
 ) -> None:
     """Take in the windows that came since."""
     vectors, place = _asked(config, length, interval, store)
-    with _progress("windows") as progress:
+    with progress_bar("windows") as progress:
         said = vectors.add(place, progress)
     typer.echo(said)
 
@@ -67,7 +66,7 @@ def check(
     """Measure the recall against the exact search, exclusion zones and all. Exit code 1: below the goal."""
     vectors, place = _asked(config, length, interval, store)
     lacking = vectors.lacking(place)
-    with _progress("queries") as progress:
+    with progress_bar("queries") as progress:
         found = vectors.check(place, queries, goal, progress)
     for recall in found:
         typer.echo(str(recall))
@@ -121,16 +120,3 @@ def _asked(config: Path | None, length: int, interval: str, store: str) -> tuple
 
 def _lake_folder(config: Path | None) -> Path:
     return settings_of(config).data / "lake"
-
-
-@contextmanager
-def _progress(unit: str) -> Iterator[Progress]:
-    from tqdm import tqdm
-
-    with tqdm(unit=unit, unit_scale=True, file=sys.stderr, disable=None) as bar:
-
-        def told(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield told

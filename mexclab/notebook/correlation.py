@@ -14,11 +14,12 @@ import polars as pl
 
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.notebook import plots_correlation as plots
-from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name_of
+from mexclab.notebook.asked import bars_of, known_options, of_kind, truth, whole
+from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name_of, names_of
 from mexclab.notebook.display import Table, frame_html
 from mexclab.research.correlation import Correlation, Returns, aligned_returns, correlate
 from mexclab.research.correlation_breaks import breaks
-from mexclab.research.correlation_clusters import Clusters, Factors, clusters, factors
+from mexclab.research.correlation_clusters import Clusters, Factors, check_bound, clusters, factors
 from mexclab.research.correlation_rolling import rolling_average, rolling_pair
 from mexclab.research.correlation_watch import BreakOptions
 from mexclab.research.lead_lag import FEWEST_BLOCKS, LeadLag, LeadLagOptions, cross_correlation, lead_lag
@@ -85,7 +86,8 @@ class Study:
     def breaks(self, options: BreakOptions = BreakOptions()) -> Table:  # noqa: B008 - frozen
         """Every alarm that a symbol came loose from the others, as it would have been raised."""
         found = breaks(self.returns, options)
-        return Table(f"{found.height} alarms{self.remark}", found, "no symbol came loose from the others")
+        title = f"{found.height} alarms, drop in standard errors of Fisher's z{self.remark}"
+        return Table(title, found, "no symbol came loose from the others")
 
     def figure(self) -> go.Figure:
         """The ordered matrix with its tree."""
@@ -192,7 +194,9 @@ class CorrelationLab:
     def __init__(self, panel: Callable[[str], Panel], bars: BarReader, remark: str = "") -> None:
         self._panel, self._bars, self._remark = panel, bars, remark
 
-    def __call__(self, symbols: Iterable[SymbolLike] | None = None, **options: Unpack[StudyOptions]) -> Study:
+    def __call__(
+        self, symbols: SymbolLike | Iterable[SymbolLike] | None = None, **options: Unpack[StudyOptions]
+    ) -> Study:
         """Correlations of some symbols, or of all that moved.
 
         Args:
@@ -202,17 +206,21 @@ class CorrelationLab:
                 correlation at which clusters are cut, 0.3).
 
         Raises:
-            ParameterError: an unknown symbol or option, or fewer than two symbols.
-            NotEnoughData: too few bars in the range.
+            ParameterError: an unknown symbol or option, or a symbol that is named twice.
+            NotEnoughData: too few bars in the range, or fewer than two symbols.
         """
-        returns = self._returns(symbols, options)
+        check_bound(options.get("bound", 0.3))  # before minutes of work
+        names = names_of(symbols)
+        if names is not None and len(names) < 2:
+            raise NotEnoughData(f'Correlation needs two symbols or more, such as ["{names[0]}", "ETHUSDT"].')
+        returns = self._returns(names, options)
         found = shrunk(returns) if options.get("shrink", False) else correlate(returns)
         grouped = clusters(found, options.get("bound", 0.3))
         return Study(returns, found, grouped, self._remark)
 
     def horizons(
         self,
-        symbols: Iterable[SymbolLike] | None = None,
+        symbols: SymbolLike | Iterable[SymbolLike] | None = None,
         lengths: Iterable[int] = (1, 5, 15, 60),
         **options: Unpack[StudyOptions],
     ) -> pl.DataFrame:
@@ -226,8 +234,8 @@ class CorrelationLab:
             NotEnoughData: no pair is known at any length, or too few bars.
         """
         rows = []
-        names = None if symbols is None else list(symbols)
-        for every in sorted(set(lengths)):
+        names = names_of(symbols)
+        for every in sorted(set(bars_of("lengths", lengths))):
             returns = self._returns(names, {**options, "every": every})
             found = correlate(returns)
             pairs = found.pairs
@@ -246,7 +254,7 @@ class CorrelationLab:
 
     def wash(
         self,
-        symbols: Iterable[SymbolLike] | None = None,
+        symbols: SymbolLike | Iterable[SymbolLike] | None = None,
         start: Moment | None = None,
         end: Moment | None = None,
         interval: str = "1m",
@@ -258,8 +266,8 @@ class CorrelationLab:
             DataError: an unknown symbol.
             ParameterError: more bars than memory holds.
         """
-        names = None if symbols is None else list(symbols)
-        asked = self._bars(names, start, end, interval)
+        of_kind("options", options, WashOptions, "a WashOptions")
+        asked = self._bars(symbols, start, end, interval)
         if len(asked) > MOST_BARS:
             raise ParameterError(
                 f"{len(asked):,} bars are more than fit in memory: give a start, or fewer symbols.",
@@ -268,18 +276,18 @@ class CorrelationLab:
         bars = asked.lazy.select("symbol", "close", "volume").collect()
         return Wash(wash_suspicion(bars, options), bars, options, self._remark)
 
-    def _returns(self, symbols: Iterable[SymbolLike] | None, options: StudyOptions) -> Returns:
-        unknown = set(options) - set(StudyOptions.__annotations__)
-        if unknown:
-            raise ParameterError(
-                f"{', '.join(sorted(unknown))}: no such option; there are "
-                f"{', '.join(StudyOptions.__annotations__)}."
-            )
+    def _returns(self, names: list[str] | None, options: StudyOptions) -> Returns:
+        known_options(options, StudyOptions.__annotations__)
+        truth("shrink", options.get("shrink", False))
+        whole("every", options.get("every", 1))
+        twice = [name for place, name in enumerate(names or ()) if name in (names or [])[:place]]
+        if twice:
+            raise ParameterError(f"{twice[0]} is named twice: name each symbol once.", symbol=twice[0])
         interval = options.get("interval", "1m")
         interval_ms(interval)
         begins, ends = moment_ns(options.get("start")), moment_ns(options.get("end"))
         returns = aligned_returns(self._panel(interval), begins, ends, options.get("every", 1))
-        return returns if symbols is None else returns.only(tuple(name_of(symbol) for symbol in symbols))
+        return returns if names is None else returns.only(tuple(names))
 
     def __repr__(self) -> str:
         return "correlation: call it, lab.correlation(start=..., every=5); or .horizons(), .wash()"

@@ -18,10 +18,12 @@ import httpx
 
 from mexclab.errors import DaemonUnreachable, DeskError
 from mexclab.notebook.address import Address, Find, address_in, data_folder, not_authorised, unreachable
+from mexclab.notebook.asked import order_state, reason_in
 from mexclab.notebook.halt_instead import file_instead, is_unheard
 from mexclab.notebook.portfolio_client import PortfolioClient
 from mexclab.notebook.risk_client import RiskClient
 from mexclab.notebook.stream import NotConnected, Snapshot, Stream
+from mexclab.runtime.halt_file import NO_REASON
 from mexclab.venues.mexc.preflight_report import PreflightReport
 
 __all__ = [
@@ -177,9 +179,9 @@ class DeskClient:
         """Orders, the newest first: ``orders``, ``more``, ``external`` (those of others) and ``disputed``.
 
         Args:
-            state: ``open``, ``unknown``, ``all``, or a state such as ``FILLED``.
+            state: ``open``, ``unknown``, ``all``, or a state such as ``FILLED``; ParameterError otherwise.
         """
-        query = {"state": state, "snipe": snipe, "symbol": symbol, "limit": limit}
+        query = {"state": order_state(state), "snipe": snipe, "symbol": symbol, "limit": limit}
         return self._ask("GET", "/orders", query)
 
     def order(self, client_id: str) -> dict[str, Any]:
@@ -232,12 +234,13 @@ class DeskClient:
 
     # -- asking ----------------------------------------------------------------------------------
 
-    def halt(self, why: str) -> Answer:
-        """Enter nothing new from now on, and say why. Asking twice does no harm.
+    def halt(self, why: str = "") -> Answer:
+        """Enter nothing new from now on; the reason may wait. Asking twice does no harm.
 
         Raises:
             DeskError: nobody answered, or the desk could not write it down: the halt file was left instead.
         """
+        why = why.strip() or NO_REASON
         try:
             return self._command("/halt", {"why": why})
         except DeskError as lost:
@@ -301,6 +304,15 @@ class DeskClient:
         """
         return self._ask("POST", "/reconcile", patience_s=LONG_S)
 
+    def accept(self, symbol: str, why: str) -> Answer:
+        """Accept that what the venue lacks of ``symbol`` is gone, and say why: it is written off at its cost.
+
+        Raises:
+            DeskError: there is no such difference, it is another than was seen, or orders of it are open.
+        """
+        wish = {"symbol": symbol, "why": why}
+        return self._command("/reconcile/accept", wish, patience_s=LONG_S)
+
     def keep_rehearsal(self, told: Mapping[str, Any]) -> Answer:
         """Let the desk keep how a rehearsal of the emergency went (``mexclab rehearse``)."""
         return self._command("/rehearsals", told)
@@ -318,8 +330,9 @@ class DeskClient:
         """Give the strategy back to the settings, and say why."""
         return self._command("/strategy/reset", {"why": why})
 
-    def _command(self, path: str, body: Mapping[str, Any]) -> Answer:
-        said = self._ask("POST", path, body={**body, "by": self._by})
+    def _command(self, path: str, body: Mapping[str, Any], patience_s: float | None = None) -> Answer:
+        reason_in(body)
+        said = self._ask("POST", path, body={**body, "by": self._by}, patience_s=patience_s)
         return Answer(int(said["seq"]), bool(said["halted"]), str(said["message"]), self.mode)
 
     def _ask(

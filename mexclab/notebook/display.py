@@ -7,6 +7,7 @@ keeps its plain ``repr`` for terminals; every text is escaped, because symbols c
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +22,11 @@ from IPython import get_ipython
 from mexclab.domain.clock import DAY, span, written
 from mexclab.notebook.mode import LIVE, mode_words
 
-ROWS = 30  # shown of a table; the rest is in .frame
+ROWS = 30  # of a table at once; what is shown beyond them is scrolled to
 MATCHES = 12  # shown of a search; the rest is in .table
+_BOX = "overflow-x:auto;scrollbar-color:#8c959f #eaeef2;padding-bottom:2px"  # coloured bars are never hidden
+_TALL = ";overflow-y:auto;max-height:42em"
+_NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+( ?%)?")
 
 _BY_FIELDS = (
     ("mexclab.domain.market", "Market"),
@@ -44,11 +48,17 @@ class Table:
         title: one line above it.
         frame: the rows; times are Datetime in UTC.
         empty: what to say, and what to do, where there is no row.
+        percent, money: columns that are shown in per cent, and with four decimals; in ``frame`` they stay
+            numbers.
+        most: rows that are shown; the rest is in ``frame``.
     """
 
     title: str
     frame: pl.DataFrame
     empty: str = "no rows"
+    percent: tuple[str, ...] = ()
+    money: tuple[str, ...] = ()
+    most: int = ROWS
 
     def __len__(self) -> int:
         return self.frame.height
@@ -60,15 +70,19 @@ class Table:
     def __repr__(self) -> str:
         if not len(self):
             return f"{self.title}: {self.empty}"
-        with pl.Config(tbl_rows=ROWS, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
-            return f"{self.title}\n{self.frame}"
+        with pl.Config(tbl_rows=self.most, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+            return f"{self.title}\n{self._worded(self.frame)}"
 
     def _repr_html_(self) -> str:
         if not len(self):
             return f"<p><b>{escape(self.title)}</b><br>{escape(self.empty)}</p>"
-        more = len(self) - ROWS
+        more = len(self) - self.most
         tail = f"<p><small>and {more:,} more in <code>.frame</code></small></p>" if more > 0 else ""
-        return f"<p><b>{escape(self.title)}</b></p>{frame_html(self.frame.head(ROWS))}{tail}"
+        rows = frame_html(self._worded(self.frame.head(self.most)))
+        return f"<p><b>{escape(self.title)}</b></p>{rows}{tail}"
+
+    def _worded(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return worded(worded(frame, self.percent, percent), self.money, money)
 
 
 def register(ipython: Any = None, more: Mapping[tuple[str, str], Callable[[Any], str]] | None = None) -> bool:
@@ -111,6 +125,22 @@ def said(value: Any, name: str = "") -> str:
     return str(value)
 
 
+def percent(fraction: float) -> str:
+    """A fraction in per cent, always with two decimals."""
+    return f"{100 * fraction:.2f} %"
+
+
+def money(amount: float) -> str:
+    """Money with four decimals; what is less than one thousandth, with four digits."""
+    return f"{amount:,.4f}" if not amount or abs(amount) >= 0.001 else f"{Decimal(f'{amount:.4g}'):f}"
+
+
+def worded(frame: pl.DataFrame, names: Iterable[str], words: Callable[[float], str]) -> pl.DataFrame:
+    """The frame with these columns in words; what is not known stays null."""
+    told = {name: [None if value is None else words(value) for value in frame[name]] for name in names}
+    return frame.with_columns(pl.Series(name, texts, pl.String) for name, texts in told.items())
+
+
 def rows_html(rows: Iterable[Sequence[Any]], heads: Sequence[str] = ()) -> str:
     """A table of cells that are texts or values; numbers stand right, long texts may wrap."""
     body = [[_cell(value) for value in row] for row in rows]
@@ -119,13 +149,16 @@ def rows_html(rows: Iterable[Sequence[Any]], heads: Sequence[str] = ()) -> str:
         f'<th style="text-align:{side}">{escape(name)}</th>' for name, side in zip(heads, sides, strict=False)
     )
     lines = "".join(f"<tr>{''.join(text for text, _ in row)}</tr>" for row in body)
-    return f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{lines}</tbody></table>"
+    table = f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{lines}</tbody></table>"
+    return f'<div style="{_BOX}{_TALL if len(body) > ROWS else ""}">{table}</div>' if head else table
 
 
 def frame_html(frame: pl.DataFrame) -> str:
-    """Every row of a frame as a table, without the columns that hold nothing."""
+    """Every row of a frame as a table, without the columns that hold nothing; times with their zone above."""
     held = [column for column in frame.columns if frame[column].null_count() < frame.height]
-    return rows_html(frame.select(held).rows(), held)
+    zones = {name: getattr(kind, "time_zone", None) for name, kind in frame.schema.items()}
+    heads = [f"{name} {zones[name]}" if zones[name] else name for name in held]
+    return rows_html(frame.select(held).rows(), heads)
 
 
 def fields_html(value: Any) -> str:
@@ -138,7 +171,8 @@ def fields_html(value: Any) -> str:
 def _cell(value: Any) -> tuple[str, str]:
     """A cell and the side that it stands on."""
     text = f"{value:,}" if type(value) is int else said(value)
-    side = "right" if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else "left"
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    side = "right" if number or _NUMBER.fullmatch(text) else "left"
     wrap = ";white-space:normal;min-width:12em" if len(text) > 40 else ""
     return f'<td style="text-align:{side}{wrap}">{escape(text)}</td>', side
 
@@ -152,9 +186,7 @@ def _notes_html(notes: Iterable[str]) -> str:
 
 
 def _matches_html(value: Any) -> str:
-    shown = value.table.head(MATCHES).with_columns(
-        pl.col("start", "end").dt.strftime("%Y-%m-%d %H:%M"), pl.col("correlation", "distance").round(4)
-    )
+    shown = value.table.head(MATCHES).with_columns(pl.col("correlation", "distance").round(4))
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in value.excluded.items() if count)
     more = [f"and {len(value) - MATCHES} more in .table"] if len(value) > MATCHES else []
     facts = [
@@ -162,7 +194,7 @@ def _matches_html(value: Any) -> str:
         f"compared with {value.scanned:,} windows",
         *([f"left out: {left_out}"] if left_out else []),
     ]
-    head = f"<p><b>{len(value)} windows most like {escape(repr(value.query))}</b> (UTC)</p>"
+    head = f"<p><b>{len(value)} windows most like {escape(repr(value.query))}</b></p>"
     return f"{head}{frame_html(shown)}<ul>{_notes_html([*facts, *value.notes])}</ul>"
 
 
@@ -170,7 +202,8 @@ def _outcomes_html(value: Any) -> str:
     names = ("mean", "mean_low", "mean_high", "q05", "q50", "q95", "best", "worst", "net_mean")
     returns = dict.fromkeys(names, "{:+.2%}") | dict.fromkeys(("to_best", "to_worst"), "{:.0f}")
     formats = returns | dict.fromkeys(("share_up", "net_share_up"), "{:.0%}") | {"p_value": "{:.3f}"}
-    columns = ("horizon", "sample", "n", "n_eff", *formats)
+    first = ("horizon", "sample", "n", "n_eff", "mean", "p_value", "net_mean", "share_up", "net_share_up")
+    columns = tuple(dict.fromkeys((*first, *formats)))  # what decides comes first: the table is wide
     rows = [[_formatted(row[name], formats.get(name)) for name in columns] for row in value.table.to_dicts()]
     head = f"<p><b>{escape(value.verdict)}</b></p>"
     return f"{head}{rows_html(rows, columns)}<ul>{_notes_html(value.notes)}</ul>"

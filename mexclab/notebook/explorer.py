@@ -16,28 +16,28 @@ buffers of numbers.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
-import anywidget
 import numpy as np
 import traitlets
 
 from mexclab.errors import DataError, MexclabError
 from mexclab.notebook import explorer_answer as answers
 from mexclab.notebook.explorer_answer import Question, Source
-from mexclab.notebook.panel import NEVER_SEEN_S, bundle, leave_kernel, under_voila
+from mexclab.notebook.view import Message, View
 from mexclab.research.multiplicity import q_values
+from mexclab.research.windows import Panel
 from mexclab.store.lake_layout import INTERVAL_MS
 
+TELL_S = 0.25  # between two words on how far the reading is
+
 Send: TypeAlias = Callable[[dict[str, Any], list[bytes]], None]
-Message: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,25 @@ class _Chart:
     whole: bool = False
     end_ms: int = 0  # when the symbol's last bar closes, be it on the chart or not
     tail: bytes = b""  # the last bar as it was sent: it is sent again only when it was corrected
+
+
+class Told:
+    """Says what is being done and how much of it, a few times a second at most."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._tell, self._words, self._said_s = say, "", 0.0
+
+    def say(self, words: str) -> None:
+        """Something else is done now; an empty text: nothing."""
+        self._words = words
+        self._tell(words)
+
+    def share(self, done: int, total: int) -> None:
+        """So much of it is done."""
+        now_s = time.monotonic()
+        if now_s - self._said_s >= TELL_S:
+            self._said_s = now_s
+            self._tell(f"{self._words}: {done / max(1, total):.0%}")
 
 
 class Session:
@@ -183,7 +202,8 @@ class Session:
         wanted = str(message.get("symbol") or "")
         named = wanted if wanted in symbols else answers.first_symbol(self._lab, interval)
         self._told = ""  # a second view, or one that was reloaded, is told it, too
-        self._show({**message, "symbol": named, "interval": interval})
+        around = {} if wanted in ("", named) else {"around_ms": None, "around_length": None}  # of other bars
+        self._show({**message, **around, "symbol": named, "interval": interval})
         if wanted and wanted != named:
             raise DataError(f"The lake has no {interval} bars of {wanted}: this is {named}.")
 
@@ -312,17 +332,28 @@ class Session:
         return {"asked": len(self._asked), "q_value": q_value, "survives": survives}
 
     def _read_history(self, interval: str) -> None:
-        """Read what is searched, and rehearse once: the first answer then comes as fast as the others."""
-        self._send({"kind": "busy", "words": "reading the history"}, [])
+        """Read what is searched, and rehearse: the first answer then comes as fast as the others."""
+        told = Told(lambda words: self._send({"kind": "busy", "words": words}, []))
+        told.say("reading the history")
         try:
-            panel = self._lab.panel(interval)
+            panel = self._lab.panel(interval, progress=told.share)
             self._send(answers.history_message(panel, interval), [])
-            with contextlib.suppress(MexclabError):  # who asks will be told why
-                question = answers.rehearsal(self._lab.lake, self._chart.symbol, interval)
-                if question is not None and not self._wanted:
-                    answers.outcome_message(panel, question, answers.search(self._lab, question)[1])
+            if not self._wanted:  # who asks already is answered at once, however long that takes
+                told.say("preparing the search")
+                self._rehearse(panel, interval)
         finally:
-            self._send({"kind": "busy", "words": ""}, [])
+            told.say("")
+
+    def _rehearse(self, panel: Panel, interval: str) -> None:
+        with contextlib.suppress(MexclabError):  # who asks will be told why
+            question = answers.rehearsal(self._lab.lake, self._chart.symbol, interval)
+            if question is None:
+                return
+            answers.outcome_message(panel, question, answers.search(self._lab, question)[1])
+            started_s = time.perf_counter()  # everything is compiled now: this is what a search takes
+            answers.search(self._lab, question)
+            took = {"search_ms": (time.perf_counter() - started_s) * 1e3}
+            self._send(answers.history_message(panel, interval) | took, [])
 
     def _reread(self, message: Message) -> None:
         """Look at the lake anew: its symbols, whether it is simulated, the bars shown, and the history."""
@@ -331,7 +362,7 @@ class Session:
         self._in(self._reader, partial(self._greet, {**message, **shown}))
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(View):
     """Pick a symbol, draw a window, see its matches and what followed. Show it as the last value of a cell.
 
     Args:
@@ -344,26 +375,9 @@ class Explorer(anywidget.AnyWidget):
         ConfigError: the front end has not been built.
     """
 
-    _esm = traitlets.Unicode().tag(sync=True)
-    _css = traitlets.Unicode().tag(sync=True)
-    symbol = traitlets.Unicode("").tag(sync=True)
     interval = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, lab: Source, symbol: str = "", interval: str = "1m") -> None:
-        super().__init__(
-            _esm=bundle("explorer.js"), _css=bundle("explorer.css"), symbol=symbol, interval=interval
-        )
-        leave = leave_kernel if under_voila() else None
-        self._session = Session(lab, self.send, leave)
-        self._seen = threading.Event()
-        self.on_msg(self._on_message)
-        if os.environ.get("VOILA_PREHEAT") == "False":
-            threading.Thread(target=self._wait_for_view, daemon=True).start()
-
-    def _on_message(self, _widget: object, message: Message, _buffers: object) -> None:
-        self._seen.set()
-        self._session.take(message)
-
-    def _wait_for_view(self) -> None:
-        if not self._seen.wait(NEVER_SEEN_S):
-            leave_kernel()
+        super().__init__("explorer", symbol=symbol, interval=interval)
+        self._session = Session(lab, self.send, self.leave)
+        self.listen(self._session.take)

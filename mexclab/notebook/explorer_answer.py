@@ -7,7 +7,7 @@ explorer share what was read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -28,6 +28,7 @@ BARS_A_PAGE = 3000
 POINTS = 240
 """How many points of a shape or of a fan cross at most: a screen shows no more."""
 MOST_MATCHES, LONGEST_HORIZON = 100, 10_000
+MANY_SYMBOLS = 300
 OUTCOMES = OutcomeOptions(sample=20_000)
 """A smaller sample of the base rate than a notebook's: an answer while somebody waits."""
 
@@ -44,8 +45,13 @@ class Source(Protocol):
     def lake(self) -> Lake:
         """Where bars come from."""
 
-    def panel(self, interval: str = "1m") -> Panel:
-        """Every symbol's closes."""
+    def panel(
+        self,
+        interval: str = "1m",
+        channels: Sequence[str] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Panel:
+        """Every symbol's closes; ``progress`` is told how much is read, and of how much."""
 
     def most_active(self) -> str:
         """The symbol with the highest turnover."""
@@ -369,8 +375,13 @@ def _horizon_rows(found: Outcomes) -> list[Message]:
 
 
 def first_symbol(source: Source, interval: str) -> str:
-    """Whose chart to show when nobody named one: the most traded symbol of the last day."""
+    """Whose chart to show when nobody named one: the most traded symbol of the last day.
+
+    Of very many symbols, the one whose latest month takes most room: their bars would take seconds to read.
+    """
     symbols = source.lake.symbols(interval)
+    if len(symbols) > MANY_SYMBOLS:
+        return source.lake.fullest(interval)
     named = source.most_active() if interval == "1m" else symbols[0]
     return named if named in symbols else symbols[0]
 

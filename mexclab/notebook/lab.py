@@ -11,29 +11,33 @@ import polars as pl
 
 from mexclab import __version__
 from mexclab.config import Settings, load_settings
-from mexclab.domain.clock import DAY, HOUR, MILLISECOND, SECOND, from_utc, utc, written
-from mexclab.domain.market import Symbol
+from mexclab.domain.clock import MILLISECOND, SECOND, from_utc, written
 from mexclab.errors import ParameterError
 from mexclab.notebook import tables
+from mexclab.notebook.asked import above_zero, bars_of, of_kind, whole
 from mexclab.notebook.bars import BarReader, Moment, SymbolLike, moment_ns, name_of
+from mexclab.notebook.closes import Closes
 from mexclab.notebook.correlation import CorrelationLab
 from mexclab.notebook.desk import DeskClient
 from mexclab.notebook.display import Table, mode_html, register, said
 from mexclab.notebook.explorer import Explorer
 from mexclab.notebook.header import Header, commit_rows
 from mexclab.notebook.outcomes import SHOWN
-from mexclab.notebook.portfolio import Portfolio, portfolio
+from mexclab.notebook.portfolio import Portfolio
+from mexclab.notebook.portfolio_reading import given_prices, portfolio
 from mexclab.notebook.post_mortem import PostMortem, review
+from mexclab.notebook.progress import shown
 from mexclab.notebook.quality import QualityLab, look_at
 from mexclab.notebook.record import daemon, listings_in, read
 from mexclab.notebook.risk import RiskLab
-from mexclab.notebook.similarity import ManyOptions, Search, SearchOptions, cut, whole
+from mexclab.notebook.similarity import ManyOptions, Search, SearchOptions, cut
 from mexclab.research.controls import OutcomeOptions
 from mexclab.research.outcomes import Costs, Outcomes, outcomes
 from mexclab.research.outcomes_many import ManyOutcomes, outcomes_many
 from mexclab.research.similarity import Matches
 from mexclab.research.walk_forward import WalkForward, WalkForwardOptions, walk_forward
 from mexclab.research.windows import Panel, Query
+from mexclab.runtime.progress import Progress
 from mexclab.sample import sample_lake
 from mexclab.store.lake import Lake
 from mexclab.store.lake_layout import INTERVAL_MS, interval_ms
@@ -72,6 +76,7 @@ class Lab:
         self.simulated = self.source == "sample" or not any(own.symbols(interval) for interval in INTERVAL_MS)
         self.lake = sample_lake(self.settings.data / "sample") if self.simulated else own
         self._panels: dict[tuple[str, tuple[str, ...]], Panel] = {}
+        self._closes = Closes(None if self.simulated else own)
         self._range = ""  # read when it is first shown
 
     # -- prices ----------------------------------------------------------------------------------
@@ -84,7 +89,9 @@ class Lab:
         """First and last bar, number of bars and of gaps, for each symbol."""
         frame = self.lake.coverage(interval)
         kind = SIMULATED if self.simulated else str(self.lake.root)
-        return Table(f"{frame.height} symbols, {interval}: {kind}", frame, "the lake is empty")
+        others = ", ".join(name for name in INTERVAL_MS if self.lake.symbols(name))
+        empty = f"it holds bars of {others}, and none of {interval}" if others else "the lake is empty"
+        return Table(f"{frame.height} symbols, {interval}: {kind}", frame, empty)
 
     def quality(
         self,
@@ -96,13 +103,17 @@ class Lab:
         """How far bars can be trusted: gaps, minutes without trades, frozen prices, spikes, odd volume.
 
         Args and errors as in ``lab.bars``; without symbols every one of the lake.
+
+        Raises:
+            NotEnoughData: no bar opens in the range; the sentence says where there are some.
         """
         chosen = self.bars(symbols, start, end, interval)
         remark = f" ({SIMULATED})" if self.simulated else ""
-        return look_at(chosen.lazy, interval_ms(interval) * MILLISECOND, remark)
+        return look_at(chosen, interval_ms(interval) * MILLISECOND, remark)
 
     def most_active(self, hours: float = 24.0) -> str:
         """The symbol with the highest turnover in quote units over the last hours of the data."""
+        above_zero("hours", hours)
         ends = self.lake.coverage()["last"].dt.epoch("ns").to_list()  # told by footers; prices stay unread
         start_ns = max(ends) - int(hours * 3600) * SECOND + 1 if ends else None
         recent = self.bars(start=start_ns).lazy
@@ -110,19 +121,23 @@ class Lab:
         ranked = recent.group_by("symbol").agg(turnover).sort("turnover", "symbol")
         return str(ranked.select("symbol").last().collect().item())
 
-    def panel(self, interval: str = "1m", channels: Sequence[str] = ()) -> Panel:
+    def panel(
+        self, interval: str = "1m", channels: Sequence[str] = (), progress: Progress | None = None
+    ) -> Panel:
         """Every symbol's closes, as similarity search takes them; read once, until ``refresh``.
 
         Args:
             interval: length of a bar.
             channels: what else it holds of each bar: ``volume``, ``range``.
+            progress: told how much is read; None: a bar shows it.
 
         Raises:
             ParameterError: an unknown channel.
         """
         key = (interval, tuple(sorted(channels)))
         if key not in self._panels:
-            self._panels[key] = panel_of(self.lake, interval, key[1])
+            with shown("reading the lake", "piece") as bar:
+                self._panels[key] = panel_of(self.lake, interval, key[1], progress or bar)
         return self._panels[key]
 
     def window(
@@ -171,7 +186,7 @@ class Lab:
 
     def similar_many(
         self,
-        windows: Iterable[SymbolLike | Query],
+        windows: SymbolLike | Query | Iterable[SymbolLike | Query],
         end: Moment | None = None,
         length: int = 60,
         k: int = 10,
@@ -203,10 +218,11 @@ class Lab:
         """What followed the matches, beside what follows such windows anyway, net of costs.
 
         Raises:
-            ParameterError: no horizon, or matches of another panel.
+            ParameterError: no horizon, no matches, or those of another panel.
             NotEnoughData: no match with a known outcome.
         """
-        return outcomes(self.panel_of(matches.query), matches, tuple(horizons), costs, options)
+        panel, spans = self._asked([matches], horizons, costs, options)
+        return outcomes(panel, matches, spans, costs, options)
 
     def outcomes_many(
         self,
@@ -220,10 +236,21 @@ class Lab:
         Raises:
             ParameterError: no search, searches in bars of several lengths, or of another panel.
         """
+        panel, spans = self._asked(searches, horizons, costs, options)
+        with shown("outcomes", "search") as progress:
+            return outcomes_many(panel, searches, spans, costs, options, progress=progress)
+
+    def _asked(
+        self, searches: Sequence[Matches], horizons: Iterable[int], costs: Costs, options: OutcomeOptions
+    ) -> tuple[Panel, tuple[int, ...]]:
+        """The panel that was searched and the horizons, once everything is of its kind."""
+        for matches in searches:
+            of_kind("a search", matches, Matches, "what lab.similar found")
+        of_kind("costs", costs, Costs, "a Costs")
+        of_kind("options", options, OutcomeOptions, "an OutcomeOptions")
         if len({matches.query.interval_ns for matches in searches}) != 1:
             raise ParameterError("Give searches of one interval, one at least.", searches=len(searches))
-        panel = self.panel_of(searches[0].query)
-        return outcomes_many(panel, searches, tuple(horizons), costs, options)
+        return self.panel_of(searches[0].query), bars_of("horizons", horizons)
 
     def walk_forward(
         self,
@@ -235,7 +262,10 @@ class Lab:
         Raises:
             NotEnoughData: fewer than 20 questions could be answered.
         """
-        return walk_forward(self.panel(interval), options)
+        of_kind("options", options, WalkForwardOptions, "a WalkForwardOptions")
+        panel = self.panel(interval)
+        with shown("walk forward", "question") as progress:
+            return walk_forward(panel, options, progress)
 
     @property
     def correlation(self) -> CorrelationLab:
@@ -279,6 +309,7 @@ class Lab:
 
     def events(self, after: int = 0, snipe: str | None = None) -> Table:
         """The ledger's entries above sequence number ``after``, of one snipe or of all."""
+        whole("after", after)
         return tables.events(read(self.settings, after, snipe))
 
     def post_mortem(self, snipe_id: str | None = None) -> PostMortem:
@@ -289,14 +320,7 @@ class Lab:
         """
         record = read(self.settings)
         events = [event for _, event in record.events]
-        return PostMortem(review(events, listings_in(record), snipe_id, self._first_close), record.source)
-
-    def _first_close(self, symbol: Symbol, open_ns: int) -> Decimal | None:
-        if self.simulated or str(symbol) not in self.symbols():
-            return None
-        bars = self.lake.scan(str(symbol), open_ns - open_ns % HOUR, open_ns + HOUR)
-        first = bars.filter(pl.col("ts") >= utc(open_ns)).head(1).collect()
-        return Decimal(str(first["close"][0])) if first.height else None
+        return PostMortem(review(events, listings_in(record), snipe_id, self._closes.first), record.source)
 
     def portfolio(
         self, at: Moment | None = None, prices: Mapping[SymbolLike, Decimal | str] | None = None
@@ -310,33 +334,21 @@ class Lab:
             prices: the price of each symbol that is held, to value it by instead.
 
         Raises:
-            ParameterError: the ledger has no such entry, or that is no moment.
+            ParameterError: the ledger has no such entry, or that is no moment, one to come, or no price.
             DeskError: the running desk says the same.
         """
-        given = None
-        if prices is not None:
-            given = {Symbol.parse(name_of(name)): Decimal(str(price)) for name, price in prices.items()}
-        return portfolio(self.settings, at, given, self._last_closes)
-
-    def _last_closes(self, symbols: Sequence[Symbol], at_ns: int) -> dict[Symbol, Decimal]:
-        known = set() if self.simulated else set(self.symbols())
-        found: dict[Symbol, Decimal] = {}
-        for symbol in symbols:
-            if str(symbol) in known:
-                bars = self.lake.scan(str(symbol), at_ns - DAY, at_ns).tail(1).collect()
-                found |= {symbol: Decimal(str(bars["close"][0]))} if bars.height else {}
-        return found
+        return portfolio(self.settings, at, given_prices(prices), self._closes.last)
 
     # -- the desk --------------------------------------------------------------------------------
 
     @property
     def desk(self) -> DeskClient:
-        """The running daemon: ``lab.desk.snapshot()``, ``lab.desk.halt("why")``.
+        """The daemon's client: ``lab.desk.snapshot()``, ``lab.desk.halt("why")``.
 
-        Raises:
-            DaemonUnreachable: none runs on this data folder; the sentence says how to start one.
+        Without a daemon each call raises DaemonUnreachable, which says how to start one; a halt leaves the
+        halt file before that.
         """
-        return DeskClient.discover(self.settings.data)
+        return DeskClient.on(self.settings.data)
 
     @property
     def risk(self) -> RiskLab:

@@ -84,8 +84,8 @@ class LabMagics(Magics):
 
     @line_magic
     def halt(self, line: str) -> Answer:
-        """``%halt WHY``: enter nothing new from now on. Exits go on."""
-        return self._ask(DeskClient.halt, _given("halt", line))
+        """``%halt WHY``: enter nothing new from now on; the reason may wait. Exits go on."""
+        return self._ask(DeskClient.halt, line)
 
     @line_magic
     def resume(self, line: str) -> Answer:

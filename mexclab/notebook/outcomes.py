@@ -90,7 +90,7 @@ def many_html(value: Any) -> str:
         ]
         for row in value.table.sort("q_value", "p_value").head(BEST).to_dicts()
     ]
-    table = rows_html(rows, heads)
+    table = rows_html(rows, ["start UTC" if head == "start" else head for head in heads])
     more = [f"and {len(value) - BEST} more in .table"] if len(value) > BEST else []
     return f"<p><b>{escape(value.verdict)}</b></p>{table}{_notes([*more, *value.notes])}"
 

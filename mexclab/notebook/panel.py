@@ -16,31 +16,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import anywidget
-import traitlets
-
 from mexclab.errors import ConfigError, MexclabError
 from mexclab.notebook.desk import Answer, DeskClient, NotConnected, Snapshot
+from mexclab.notebook.view import Message, View
 
-STATIC = Path(__file__).parent / "static"
-NEVER_SEEN_S = 180.0
-"""A kernel under Voila whose page never showed up exits after this long (not a preheated one)."""
 ORDERS_SHOWN = 40
 """How many orders a view is told, open or over; the newest."""
 POINTS_SHOWN = 600
 """How many points of the equity curve a view is told at most."""
 
 Send: TypeAlias = Callable[[dict[str, Any]], None]
-Message: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +46,7 @@ class Pace:
         alive_s: how long the view hears nothing at most.
         books_s: between two looks at orders that are over; only when the ledger has grown.
         portfolio_s: between two looks at the portfolio, while it is shown.
-        balances_s: between two questions to the venue for balances, likewise.
+        balances_s: between two questions to the venue for balances, likewise; a fill asks at once.
         away_s: without a heartbeat for this long nothing is sent, so nothing piles up for a dead tab.
         leave_s: without a heartbeat for this long a kernel under Voila ends: nobody else would end it.
     """
@@ -66,22 +59,6 @@ class Pace:
     balances_s: float = 30.0
     away_s: float = 8.0
     leave_s: float = 30.0
-
-
-def bundle(name: str) -> str:
-    """The text of a built front-end file.
-
-    Raises:
-        ConfigError: the front end has not been built.
-    """
-    try:
-        return (STATIC / name).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            "The live panel has not been built. Run `npm --prefix frontend ci && npm --prefix frontend run "
-            "build` in the project's folder.",
-            missing=name,
-        ) from None
 
 
 def in_milliseconds(value: Any) -> Any:
@@ -241,7 +218,7 @@ class Relay:
 
     async def _keep_portfolio(self) -> None:
         """The portfolio takes a walk through the ledger: asked for only while somebody looks at it."""
-        pace, balances_s = self._pace, -self._pace.balances_s
+        pace, balances_s, asked_of = self._pace, -self._pace.balances_s, ""
         while True:
             await _within(pace.portfolio_s, self._turned)
             self._turned.clear()
@@ -251,7 +228,12 @@ class Relay:
             with_balances = now_s - balances_s >= pace.balances_s
             if with_balances:
                 balances_s = now_s
-            self._send(await asyncio.to_thread(portfolio, self._client, with_balances=with_balances))
+            told = await asyncio.to_thread(portfolio, self._client, with_balances=with_balances)
+            self._send(told)
+            if with_balances:
+                asked_of = holdings(told)
+            elif holdings(told) not in ("", asked_of):  # a fill came: the answer is of another ledger
+                balances_s = -pace.balances_s
 
     async def _watch(self) -> None:
         while self._leave is not None:
@@ -306,6 +288,14 @@ def portfolio(client: DeskClient, *, with_balances: bool) -> dict[str, Any]:
     return told
 
 
+def holdings(told: Message) -> str:
+    """What the ledger holds by a portfolio message; it changes with every fill. Empty: it was not told."""
+    page = told.get("page")
+    if page is None:
+        return ""
+    return repr([page["cash"], *((each["symbol"], each["quantity"]) for each in page["positions"])])
+
+
 def command(client: DeskClient, message: Message) -> dict[str, Any]:
     """Ask the daemon for what the view asked for: the sentence it answers, and whether it is halted.
 
@@ -344,17 +334,7 @@ def _compared(page: Message) -> str:
     return f"compared: {f'{left} open questions' if left else 'ledger and venue agree'}; {found}"
 
 
-def under_voila() -> bool:
-    """Whether this kernel serves a dashboard, and nobody but its page needs it."""
-    return "VOILA_PREHEAT" in os.environ
-
-
-def leave_kernel() -> None:
-    """End this kernel. It holds nothing that could be lost."""
-    os._exit(0)
-
-
-class DeskPanel(anywidget.AnyWidget):
+class DeskPanel(View):
     """The live desk. Show it as the last value of a cell.
 
     Args:
@@ -366,23 +346,7 @@ class DeskPanel(anywidget.AnyWidget):
         ConfigError: the front end has not been built.
     """
 
-    _esm = traitlets.Unicode().tag(sync=True)
-    _css = traitlets.Unicode().tag(sync=True)
-    symbol = traitlets.Unicode("").tag(sync=True)
-
     def __init__(self, symbol: str = "", data: Path | None = None) -> None:
-        super().__init__(_esm=bundle("panel.js"), _css=bundle("panel.css"), symbol=symbol)
-        client = DeskClient.on(data)
-        self._relay = Relay(client, self.send, leave_kernel if under_voila() else None)
-        self._seen = threading.Event()
-        self.on_msg(self._on_message)
-        if os.environ.get("VOILA_PREHEAT") == "False":
-            threading.Thread(target=self._wait_for_view, daemon=True).start()
-
-    def _on_message(self, _widget: object, message: Message, _buffers: object) -> None:
-        self._seen.set()
-        self._relay.take(message)
-
-    def _wait_for_view(self) -> None:
-        if not self._seen.wait(NEVER_SEEN_S):
-            leave_kernel()
+        super().__init__("panel", symbol=symbol)
+        self._relay = Relay(DeskClient.on(data), self.send, self.leave)
+        self.listen(self._relay.take)

@@ -12,6 +12,8 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from mexclab.domain.market import Symbol
+from mexclab.errors import DomainError
 from mexclab.notebook.plots_similarity import TEMPLATE
 
 BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, INK = (
@@ -39,7 +41,7 @@ def candles(bars: pl.DataFrame, title: str = "") -> go.Figure:
     """Candles with volume below.
 
     Args:
-        bars: ts, open, high, low, close, volume of one symbol, oldest first.
+        bars: symbol, ts, open, high, low, close, volume of one symbol, oldest first.
         title: above the figure.
     """
     figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.03)
@@ -50,10 +52,20 @@ def candles(bars: pl.DataFrame, title: str = "") -> go.Figure:
     figure.update_layout(
         template=TEMPLATE, title=title, showlegend=False, xaxis_rangeslider_visible=False, height=420
     )
-    figure.update_yaxes(title_text="price", row=1, col=1)
-    figure.update_yaxes(title_text="volume", row=2, col=1)
+    base, quote = _units(bars)
+    figure.update_yaxes(title_text=f"price{quote}", row=1, col=1)
+    figure.update_yaxes(title_text=f"volume{base}", row=2, col=1)
     figure.update_xaxes(title_text="UTC", row=2, col=1)
     return figure
+
+
+def _units(bars: pl.DataFrame) -> tuple[str, str]:
+    """The base and the quote asset as axes name them; nothing where the name is no pair."""
+    try:
+        pair = Symbol.parse(str(bars["symbol"][0]))
+    except DomainError:
+        return "", ""
+    return f", {pair.base}", f", {pair.quote}"
 
 
 def closes(bars: pl.DataFrame, title: str = "") -> go.Figure:
@@ -116,7 +128,7 @@ def timeline(phases: pl.DataFrame) -> go.Figure:
                 shown = False
     ticks = {"tickvals": [1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36_000, 86_400, 864_000]}
     ticks["ticktext"] = [
-        "100 µs",
+        "≤ 100 µs",  # what came sooner stands here too
         "1 ms",
         "10 ms",
         "0.1 s",
@@ -163,7 +175,8 @@ def profits(table: pl.DataFrame) -> go.Figure:
     figure.add_bar(x=names, y=table["profit"], marker_color=colours, name="each")
     figure.add_scatter(x=names, y=table["profit"].cum_sum(), mode="lines+markers", line_color=INK, name="sum")
     figure.update_layout(template=TEMPLATE, title="Profit after fees", height=340)
-    figure.update_yaxes(title_text="quote units", zeroline=True, zerolinecolor=INK)
+    quotes = sorted({_units(table[place])[1].removeprefix(", ") for place in range(table.height)})
+    figure.update_yaxes(title_text=" / ".join(quotes), zeroline=True, zerolinecolor=INK)
     return figure
 
 
@@ -171,7 +184,8 @@ def anatomy(shots: pl.DataFrame) -> go.Figure:
     """Every attempt as a line of its phases: how it left, and when it was answered around the opening.
 
     Args:
-        shots: symbol, snipe_id, attempt, phase, since_open_ms, detail; a row per phase of an attempt.
+        shots: symbol, snipe_id, attempt, phase, since_open_ms, late_ms (on the machine's own clock, after the
+            schedule; null: not measured), detail; a row per phase of an attempt.
     """
     if not shots.height:
         return nothing("No shot has left yet: nothing to take apart.")
@@ -183,9 +197,14 @@ def anatomy(shots: pl.DataFrame) -> go.Figure:
     whose = "symbol" if shots["symbol"].n_unique() == shots["snipe_id"].n_unique() else "snipe_id"
     name = pl.format("{} #{}", whose, "attempt") if several else pl.col(whose)
     told = shots.with_columns(row=name)
-    start = pl.col("since_open_ms").filter(pl.col("phase") == "scheduled").first().over("snipe_id", "attempt")
-    leaving = told.with_columns(ms=pl.col("since_open_ms") - start).drop_nulls("ms")
-    leaving = leaving.filter(pl.col("phase").is_in(SHOT_PHASES[:3]))
+    leaving = told.with_columns(ms=pl.col("late_ms")).drop_nulls("ms")
+    if not (leaving["ms"] != 0).any():
+        words = "Not measured: no shot's lateness<br>on the machine's clock is in the ledger."
+        figure.add_annotation(
+            text=words, showarrow=False, font={"color": GREY}, xref="x domain", yref="y domain"
+        )
+        figure.update_xaxes(visible=False, row=1, col=1)
+        leaving = leaving.clear()
     for column, part in enumerate((leaving, told.with_columns(ms=pl.col("since_open_ms"))), start=1):
         _spans(figure, part, column)
         for phase, look in zip(SHOT_PHASES, _SHOT_LOOKS, strict=True):
@@ -194,8 +213,12 @@ def anatomy(shots: pl.DataFrame) -> go.Figure:
                 figure.add_scatter(**_shot_dots(dots, phase, look), showlegend=column == 2, row=1, col=column)
     rows = list(dict.fromkeys(told["row"]))
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot", "width": 1}, row=1, col=2)
-    figure.update_xaxes(title_text="ms after its schedule", ticksuffix=" ms", row=1, col=1)
-    figure.update_xaxes(title_text="ms since the opening (0: dotted)", ticksuffix=" ms", row=1, col=2)
+    titles = (
+        "ms after its schedule (this machine's clock)",
+        "ms since the opening, dotted (the venue's clock)",
+    )
+    for column, title in enumerate(titles, start=1):
+        figure.update_xaxes(title_text=title, ticksuffix=" ms", row=1, col=column)
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True)
     legend = {"y": 0, "yref": "container", "yanchor": "bottom"}  # at any height below the axis' title
     figure.update_layout(template=TEMPLATE, height=220 + 30 * len(rows), legend=legend)

@@ -11,35 +11,23 @@ Without a desk the ledger is folded here, by the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from html import escape
-from operator import index
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 import polars as pl
 
-from mexclab.config import Settings
 from mexclab.domain.clock import utc, written
-from mexclab.domain.events import DaemonStarted
-from mexclab.domain.market import Symbol
-from mexclab.errors import DeskError
+from mexclab.errors import ParameterError
 from mexclab.notebook import plots_portfolio
-from mexclab.notebook.bars import Moment, moment_ns
-from mexclab.notebook.display import frame_html, mode_html, rows_html
+from mexclab.notebook.display import Table, mode_html, money, rows_html
 from mexclab.notebook.mode import before
-from mexclab.notebook.portfolio_client import PortfolioClient
-from mexclab.notebook.record import NOTHING, daemon, read
-from mexclab.trading.lookback import NOW, Cut, Past
-from mexclab.trading.statement import World, statement
-from mexclab.trading.statement_pages import attribution_page, balances_page, curve_page, stress_page
+from mexclab.notebook.record import NOTHING
 
 Told: TypeAlias = Mapping[str, Any]
-Prices: TypeAlias = Mapping[Symbol, Decimal]
-Closes: TypeAlias = Callable[[Sequence[Symbol], int], Prices]
-POINTS = 2_000  # of the equity curve
 SHOWN = 12  # shares in the display; the rest is in the tables
 _UTC = pl.Datetime("us", "UTC")
 
@@ -65,6 +53,11 @@ class Portfolio:
     def is_empty(self) -> bool:
         """Whether there is no ledger behind it."""
         return not self.page["seq"]
+
+    @property
+    def is_at_stake(self) -> bool:
+        """Whether any bad hour would cost anything that can be priced."""
+        return any(Decimal(row["loss"] or 0) for row in self.stresses["totals"])
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -147,6 +140,33 @@ class Portfolio:
         rows = [tuple(row[name] for name in names) for row in self.balance["rows"]]
         return _frame(rows, dict.fromkeys(names, pl.String))
 
+    def table(self, name: str, title: str = "") -> Table:
+        """One of these frames as people read it, with a sentence where there is nothing to show.
+
+        Args:
+            name: ``positions``, ``by_symbol``, ``by_strategy``, ``fees``, ``stress``, ``stress_by_position``
+                or ``balances``.
+            title: above it; "": the usual one.
+
+        Raises:
+            ParameterError: there is no such table.
+        """
+        if name not in _LOOKS:
+            raise ParameterError(f"There is no table {name!r}; there are {', '.join(_LOOKS)}.")
+        usual, empty, percent = _LOOKS[name]
+        frame: pl.DataFrame = getattr(self, name)
+        if name.startswith("stress") and not self.is_at_stake:
+            frame = frame.clear()
+        amounts = tuple(column for column in frame.columns if column in _MONEY)
+        if "fees" in frame.columns:
+            frame = frame.with_columns(
+                fees=pl.Series([_short(fees) for fees in frame["fees"]], dtype=pl.String)
+            )
+        unit = self.page["quote"] if amounts else ""
+        return Table(
+            title or usual.format(unit=unit, words=self.balance["words"]), frame, empty, percent, amounts
+        )
+
     # -- figures ---------------------------------------------------------------------------------
 
     def figure(self) -> go.Figure:
@@ -178,12 +198,12 @@ class Portfolio:
         parts = [
             rows_html(sums(self)),
             _list(self.missing),
-            _part("Positions", _percent(self.positions, "gain", "share"), "Nothing is held."),
+            self.table("positions")._repr_html_(),
             f"<p>{escape(bets(self))}</p>",
-            _part("By strategy", _percent(self.by_strategy, "win_rate"), "Nothing has been traded yet."),
-            _part("By symbol", _percent(self.by_symbol.head(SHOWN), "win_rate"), ""),
-            _part("Bad hours: losses in " + self.page["quote"], _percent(self.stress, "fraction"), ""),
-            _part(f"Balances against the venue: {self.balance['words']}", self.balances, ""),
+            self.table("by_strategy")._repr_html_(),
+            replace(self.table("by_symbol"), most=SHOWN)._repr_html_() if self.shares["by_symbol"] else "",
+            self.table("stress")._repr_html_() if self.is_at_stake else "",
+            self.table("balances")._repr_html_() if self.balance["rows"] else "",
         ]
         return head + "".join(parts)
 
@@ -207,10 +227,22 @@ def sums(told: Portfolio) -> list[tuple[str, str]]:
         ("on paper", "unrealised"), ("fees in other assets", "other_fees"),
     )  # fmt: skip
     rows = [(name, "unknown" if page[key] is None else f"{_money(page[key])} {quote}") for name, key in names]
-    paid = ", ".join(f"{row['amount']} {row['asset']}" for row in page["fees"]) or "none"
+    paid = _short(", ".join(f"{row['amount']} {row['asset']}" for row in page["fees"])) or "none"
     results = page["results"]
     rate = "" if results["win_rate"] is None else f" ({results['win_rate']:.0%})"
     return [*rows, ("fees paid", paid), ("snipes won", f"{results['won']} of {results['closed']}{rate}")]
+
+
+def answer(told: Portfolio) -> str:
+    """What it comes to and what the worst of the bad hours would cost, in sentences."""
+    sentences = [f"**{title(told)}.**"]
+    if not told.is_empty:
+        if told.is_at_stake:
+            worst = told.stress.sort("loss_with_stop").tail(1).to_dicts()[0]
+            cost = f"{worst['loss_with_stop']:,.2f} {told.page['quote']}"
+            sentences.append(f"The worst hour of the five ({worst['words']}) costs {cost}.")
+        sentences += [f"Not known: {sentence}." for sentence in told.missing]
+    return " ".join(sentences)
 
 
 def bets(told: Portfolio) -> str:
@@ -239,78 +271,21 @@ def _lines(told: Portfolio) -> Iterator[str]:
     yield from told.missing
 
 
-def portfolio(
-    settings: Settings,
-    at: Moment | None = None,
-    prices: Prices | None = None,
-    closes: Closes | None = None,
-) -> Portfolio:
-    """The portfolio now or at an earlier entry; the running desk is asked, without one the ledger is read.
-
-    Args:
-        settings: where the data lies.
-        at: an entry's number, or a moment; None: the last entry.
-        prices: to value what is held, instead of what the desk knows.
-        closes: the last closing prices before a moment (ns), where no desk knows better ones.
-
-    Raises:
-        ParameterError: the ledger has no such entry, or that is no moment.
-        DeskError: the desk has no such entry.
-        LedgerError: the ledger cannot be read.
-    """
-    place = _place(at)
-    client = daemon(settings) if prices is None else None
-    if client is not None:
-        with client:
-            return _asked(client.portfolio, place)
-    record = read(settings)
-    past = Past().grow(record.events, Cut.read(place) if place else NOW)
-    mode = ""
-    for seq, event in record.events:
-        if seq <= past.seq and isinstance(event, DaemonStarted):
-            mode = event.mode
-    held = [position.symbol for position in past.desk.portfolio.held]
-    known = dict(prices) if prices is not None else dict(closes(held, past.at_ns)) if closes and held else {}
-    world = World(mode, settings.paper.quote_asset, past.seq, past.at_ns, past=True, prices=known)
-    return Portfolio(
-        page=asdict(statement(past.desk, world)),
-        shares=asdict(attribution_page(past.shares, world)),
-        curve=asdict(curve_page(past.curve.points, world, POINTS)),
-        stresses=asdict(stress_page(past.desk, world)),
-        balance=asdict(balances_page(past.desk, world, None)),
-        source=record.source if record.events else NOTHING,
-    )
-
-
-def _place(at: Moment | None) -> str | None:
-    """An entry's number or a moment, as the API takes it."""
-    if at is None or at == "":
-        return None
-    if isinstance(at, SupportsIndex):
-        return str(index(at))
-    if isinstance(at, str):
-        return at
-    at_ns = moment_ns(at)
-    return None if at_ns is None else utc(at_ns).isoformat()
-
-
-def _asked(client: PortfolioClient, place: str | None) -> Portfolio:
-    page = client.page(place)
-    try:
-        balance = client.balances() if place is None else _PAST_BALANCES
-    except DeskError as silent:  # everything else is still worth a look
-        balance = {"rows": [], "agrees": None, "words": f"not known: {silent}"}
-    return Portfolio(
-        page=page,
-        shares=client.attribution(place),
-        curve=client.curve(place, POINTS),
-        stresses=client.stress(place),
-        balance=balance,
-        source="the daemon",
-    )
-
-
-_PAST_BALANCES: Told = {"rows": [], "agrees": None, "words": "the venue tells only those of now"}
+NOTHING_EARNED = "nothing has been traded yet, so nobody earned anything"
+NOTHING_AT_STAKE = "nothing that can be priced is at stake"
+_LOOKS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "positions": ("Positions", "nothing is held", ("gain", "share")),
+    "by_symbol": ("By symbol, in {unit}", NOTHING_EARNED, ("win_rate",)),
+    "by_strategy": ("By strategy, in {unit}", NOTHING_EARNED, ("win_rate",)),
+    "fees": ("Fees, by the asset in which they were taken; worth in {unit}", "no fee was paid yet", ()),
+    "stress": ("Bad hours, everything together: losses in {unit}", NOTHING_AT_STAKE, ("fraction",)),
+    "stress_by_position": ("What becomes of each holding, in {unit}", "nothing is held", ()),
+    "balances": ("Balances against the venue: {words}", "there is nothing to compare", ()),
+}  # fmt: skip
+_MONEY = frozenset(
+    {"cost", "value", "unrealised", "bought", "sold", "realised", "profit", "worth", "loss", "loss_with_stop",
+     "saved", "exit_cost", "amount"}
+)  # fmt: skip
 _SHARE_NUMBERS = ("bought", "sold", "realised", "unrealised", "profit")
 
 
@@ -330,23 +305,18 @@ def _frame(rows: Sequence[Sequence[Any]], schema: Mapping[str, Any]) -> pl.DataF
     return pl.DataFrame(rows, schema=dict(schema), orient="row")
 
 
-def _percent(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
-    """Fractions as people read them; the frames themselves keep their numbers."""
-    return frame.with_columns(pl.format("{} %", (100 * pl.col(name)).round(2)).alias(name) for name in names)
-
-
 def _float(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
+def _short(fees: str) -> str:
+    """Fees as text, ``AMOUNT ASSET, ...``, with as many digits as money has."""
+    pairs = (each.split(" ") for each in fees.split(", ") if each)
+    return ", ".join(f"{money(float(amount))} {asset}" for amount, asset in pairs)
+
+
 def _money(text: str) -> str:
     return f"{Decimal(text):,.4f}"
-
-
-def _part(title: str, frame: pl.DataFrame, empty: str) -> str:
-    if not frame.height:
-        return f"<p><b>{escape(title)}</b> {escape(empty)}</p>" if empty else ""
-    return f"<p><b>{escape(title)}</b></p>{frame_html(frame)}"
 
 
 def _list(lines: Sequence[str]) -> str:

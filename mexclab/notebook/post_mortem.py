@@ -21,7 +21,7 @@ from mexclab.domain.market import Symbol
 from mexclab.domain.post_mortem import OrderPhases, PostMortemRow, post_mortems
 from mexclab.errors import ParameterError
 from mexclab.notebook import plots
-from mexclab.notebook.display import frame_html
+from mexclab.notebook.display import frame_html, money, percent, worded
 
 FirstClose = Callable[[Symbol, int], Decimal | None]
 ZERO = Decimal(0)
@@ -74,10 +74,14 @@ class PostMortem:
         """A row per entry order that left for the opening: its phases in milliseconds since that opening.
 
         Columns symbol, snipe_id, attempt, phase (scheduled, released, written, acknowledged, first
-        fill), since_open_ms, detail.
+        fill), since_open_ms, late_ms, detail. ``late_ms`` is after the schedule, on this machine's own
+        clock: a venue that is simulated stops its clock while a shot leaves. Null: not measured.
         """
         rows = [
-            (str(case.symbol), case.snipe_id, number, name, _since(case, at_ns) / MILLISECOND, detail)
+            (
+                *(str(case.symbol), case.snipe_id, number, name, _since(case, at_ns) / MILLISECOND),
+                *(_in(MILLISECOND, _late(shot, name)), detail),
+            )
             for case in self.cases
             for number, shot in enumerate(case.shots, start=1)
             for name, at_ns, detail in _anatomy(shot)
@@ -125,20 +129,13 @@ class PostMortem:
 
     def _shown(self) -> pl.DataFrame:
         """What fits a page; the rest is in ``table``."""
-        told = self.table.drop(_ONLY_IN_TABLE)
-        percents = [column for column in told.columns if column.startswith("vs_")]
+        first = ("symbol", "state", "profit", "why")  # what decides comes first: the table is wide
+        told = self.table.select(*first, pl.exclude(*first, *_ONLY_IN_TABLE))
+        told = worded(told, [column for column in told.columns if column.startswith("vs_")], percent)
+        seen = pl.col("vs_first_trade", "vs_mid")
         entered = pl.col("entry").is_not_null()
-        return told.with_columns(
-            *(
-                pl.when(pl.col(column).is_not_null())
-                .then(pl.format("{} %", (100 * pl.col(column)).round(2)))
-                .when(entered & pl.lit(column in ("vs_first_trade", "vs_mid")))
-                .then(pl.lit(NOT_SEEN))
-                .alias(column)
-                for column in percents
-            ),
-            pl.col("profit").round(4),
-        )
+        told = told.with_columns(pl.when(entered).then(seen.fill_null(NOT_SEEN)).otherwise(seen))
+        return worded(told, ["profit"], money)
 
 
 def review(
@@ -239,6 +236,19 @@ def _anatomy(shot: OrderPhases) -> Iterator[tuple[str, int, str]]:
     yield from ((name, at_ns, detail) for name, at_ns, detail in told if at_ns is not None)
 
 
+def _late(shot: OrderPhases, phase: str) -> int | None:
+    """How long after its schedule a phase came on this machine's own clock; None where nobody measured.
+
+    Of a written shot the release was measured; its bytes had left as much later as the venue's clock tells.
+    """
+    if shot.lateness_ns is None or phase not in ("scheduled", "released", "written"):
+        return None
+    if phase == "scheduled":
+        return 0
+    writing = (shot.written_ns or 0) - (shot.released_ns or 0) if phase == "written" else 0
+    return shot.lateness_ns + writing
+
+
 def _traded(order: OrderPhases) -> str:
     return f"{order.filled} at {order.value / order.filled:.6g} on average"
 
@@ -294,7 +304,7 @@ _PHASES = {
 }  # fmt: skip
 _SHOTS = {
     "symbol": pl.String, "snipe_id": pl.String, "attempt": pl.Int64, "phase": pl.String,
-    "since_open_ms": pl.Float64, "detail": pl.String,
+    "since_open_ms": pl.Float64, "late_ms": pl.Float64, "detail": pl.String,
 }  # fmt: skip
 
 

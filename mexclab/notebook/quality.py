@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from mexclab.errors import NotEnoughData
+from mexclab.notebook.bars import Bars
 from mexclab.notebook.display import Table
 from mexclab.notebook.plots import BLUE, GREEN, GREY, ORANGE, RED
 from mexclab.notebook.plots_similarity import TEMPLATE
@@ -29,18 +31,19 @@ _MEASURES = {
 
 
 def look_at(
-    bars: pl.LazyFrame, interval_ns: int, remark: str = "", options: QualityOptions | None = None
+    bars: Bars, interval_ns: int, remark: str = "", options: QualityOptions | None = None
 ) -> QualityLab:
     """What can be said of these bars; read once.
 
     Args:
-        bars: as a lake's ``scan`` gives them.
         remark: what kind of bars they are.
 
     Raises:
-        DataError: there is no bar.
+        NotEnoughData: there is no bar.
     """
     rows = bars.collect()
+    if not rows.height:
+        raise NotEnoughData(bars.why_empty)
     found = quality(rows, interval_ns, options or QualityOptions())
     return QualityLab(found, wash_suspicion(rows.sort("symbol", "ts")), remark)
 
@@ -95,9 +98,9 @@ class QualityLab:
 
     @property
     def outliers(self) -> Table:
-        """The largest jumps, in robust standard deviations of their own symbol."""
+        """The largest jumps: the bar's return, and that in robust standard deviations of its symbol."""
         rows = self.found.outliers
-        return Table(f"{rows.height:,} jumps, the largest first", rows, "no bar jumped")
+        return Table(f"{rows.height:,} jumps, the largest first", rows, "no bar jumped", percent=("move",))
 
     # -- figures ---------------------------------------------------------------------------------
 
@@ -168,7 +171,7 @@ class QualityLab:
         title = f"Bars that moved more than {bound:g} robust standard deviations of their symbol"
         figure.update_layout(template=TEMPLATE, title=title, height=400)
         figure.update_xaxes(title_text="UTC")
-        figure.update_yaxes(title_text="log return", tickformat="+.0%")
+        figure.update_yaxes(title_text="return of the bar", tickformat="+.0%")
         return figure
 
     def wash_figure(self) -> go.Figure:

@@ -37,11 +37,13 @@ class Record:
         events: (sequence number, event), in order.
         sightings: listing facts as they were first seen; empty where only the ledger was read.
         source: where it was read, for people.
+        quote: the asset that its desk traded with.
     """
 
     events: tuple[tuple[int, Event], ...] = ()
     sightings: tuple[Sighting, ...] = ()
     source: str = NOTHING
+    quote: str = "USDT"
 
 
 def daemon(settings: Settings) -> DeskClient | None:
@@ -62,12 +64,12 @@ def read(settings: Settings, after: int = 0, snipe: str | None = None) -> Record
         LedgerCorrupt: an entry was torn out or edited.
         NotAuthorised: the daemon does not take this folder's token.
     """
-    client = daemon(settings)
+    client, quote = daemon(settings), settings.paper.quote_asset
     if client is not None:
         with client:
             rows = tuple(_paged(client, after, snipe))
         return Record(
-            tuple((row.seq, decode(row.kind, json.dumps(row.body))) for row in rows), (), "the daemon"
+            tuple((row.seq, decode(row.kind, json.dumps(row.body))) for row in rows), (), "the daemon", quote
         )
     if not has_ledger(settings):
         settings = settings.model_copy(update={"data": settings.data / DEMO})
@@ -76,9 +78,8 @@ def read(settings: Settings, after: int = 0, snipe: str | None = None) -> Record
     with _database(settings) as postgres:
         ledger = PostgresLedger.open(postgres, writer=False)
         entries = ledger.read(after) if snipe is None else _of_snipe(ledger, after, snipe)
-        return Record(
-            tuple(entries), tuple(PostgresRecorder(postgres).sightings()), f"the ledger, {postgres.where}"
-        )
+        sightings = tuple(PostgresRecorder(postgres).sightings())
+        return Record(tuple(entries), sightings, f"the ledger, {postgres.where}", quote)
 
 
 def has_ledger(settings: Settings) -> bool:
@@ -114,13 +115,13 @@ def listings_in(record: Record) -> list[Listing]:
     The recorder's sightings know more than the events (the coin's full name, each changed fact), so
     they win where both tell of a coin.
     """
-    found = {**_from_events([event for _, event in record.events]), **_from_sightings(record.sightings)}
+    found = {**_from_events([event for _, event in record.events]), **_from_sightings(record)}
     return sorted(found.values(), key=lambda listing: (listing.open_ns, str(listing.symbol)))
 
 
-def _from_sightings(sightings: Sequence[Sighting]) -> dict[str, Listing]:
-    board = ListingBoard()
-    for sighting in sightings:
+def _from_sightings(record: Record) -> dict[str, Listing]:
+    board = ListingBoard(quote=record.quote)
+    for sighting in record.sightings:
         fact = sighting.fact
         # the symbol table also holds pairs that have long traded; those are no listings
         long_open = not isinstance(fact, CalendarEntry) and fact.open_ns < sighting.first_seen_ns - DAY
@@ -137,7 +138,9 @@ def _from_events(events: Sequence[Event]) -> dict[str, Listing]:
         match event:
             case ListingSeen(symbol=symbol, coin_id=coin_id):
                 coin_of[symbol] = coin_id
-                found.setdefault(coin_id, Listing(symbol, coin_id, "", event.open_ns, event.at_ns))
+                known = found.get(coin_id)
+                if known is None or known.symbol.quote != symbol.quote:  # against another asset, another pair
+                    found[coin_id] = Listing(symbol, coin_id, "", event.open_ns, event.at_ns)
             case OpeningMoved(symbol=symbol) if symbol in coin_of:
                 before = found[coin_of[symbol]]
                 step = Postponement(event.at_ns, event.from_ns, event.to_ns)

@@ -216,6 +216,12 @@ def _launch_voila(arguments: list[str]) -> None:
     from voila.paths import collect_static_paths
     from voila.tornado.handler import TornadoVoilaHandler
 
+    class Nowhere(TornadoVoilaHandler):  # type: ignore[misc]
+        """A name that no dashboard has. Voila would take it for a file of its folder, and forbid it."""
+
+        async def get(self, path: str | None = None) -> None:
+            self.send_error(404)
+
     class Dashboards(Voila):  # type: ignore[misc]
         """Voila with one notebook at ``/``, and those that lie beside it under their names."""
 
@@ -239,7 +245,7 @@ def _launch_voila(arguments: list[str]) -> None:
                 )
                 for name, path in pages.items()
             ]
-            return own + routes
+            return [*own, *routes[:-1], (f"{self.server_url}[^/.]+/?", Nowhere, about), routes[-1]]
 
     found = [Path(place) for place in collect_static_paths(["voila", "nbconvert"], "mexclab", prune=True)]
     resources = {"pieces": pieces(found), "desk_mode": desk_mode}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, Literal, NamedTuple, SupportsIndex, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
 from mexclab.domain.market import Symbol
 from mexclab.errors import MexclabError, NotEnoughData, ParameterError
+from mexclab.notebook.asked import known_options, of_kind, truth, whole
 from mexclab.notebook.bars import SymbolLike
 from mexclab.research.activity import ActivityFloor
 from mexclab.research.dtw import Warping, similar_batch_by_dtw
@@ -65,16 +66,22 @@ class Search(NamedTuple):
     def of(cls, k: int, horizon: int, given: SearchOptions) -> Search:
         """Raises ParameterError for a keyword that does not fit, or fits only beside another one."""
         rest: dict[str, Any] = dict(given)
+        known_options(rest, SearchOptions.__annotations__)
         for name, value in ({"k": k, "horizon": horizon} | rest).items():
             if name in WHOLE and value is not None:
                 whole(name, value)
+        truth("point_in_time", rest.get("point_in_time", True))
+        of_kind("activity", rest.get("activity", ActivityFloor()), ActivityFloor, "an ActivityFloor")
         _check_weights(rest.get("channels"))
+        if not isinstance(rest.get("band", 0.0), Real):
+            raise ParameterError(f"band is a share of the window from 0 to 1, not {rest['band']!r}.")
         how = rest.pop("rerank", None)
         warped = {name: rest.pop(name) for name in ("pool", "band") if name in rest}
         if how not in (None, "dtw"):
             raise ParameterError(f"rerank is 'dtw' or None, not {how!r}.", rerank=how)
         if warped and how is None:
-            raise ParameterError(f"{' and '.join(warped)} belong to rerank='dtw': give that too.")
+            belong = "belong" if len(warped) > 1 else "belongs"
+            raise ParameterError(f"{' and '.join(warped)} {belong} to rerank='dtw': give that too.")
         return cls(k, horizon, SimilarityOptions(**rest), Warping(**warped) if how else None)
 
     @property
@@ -124,12 +131,6 @@ class Search(NamedTuple):
         return [found[place] for place in sorted(found)]
 
 
-def whole(name: str, value: object) -> None:
-    """Raises ParameterError unless ``value`` is a whole number: 30 and not 30.0, nor "30"."""
-    if not isinstance(value, SupportsIndex):
-        raise ParameterError(f"{name} is a whole number, not {value!r}.", name=name)
-
-
 def _check_weights(weights: object) -> None:
     if weights is None:
         return
@@ -140,16 +141,19 @@ def _check_weights(weights: object) -> None:
 
 
 def cut(
-    windows: Iterable[SymbolLike | Query], window_of: Callable[[SymbolLike], Query], skip: bool
+    windows: SymbolLike | Query | Iterable[SymbolLike | Query],
+    window_of: Callable[[SymbolLike], Query],
+    skip: bool,
 ) -> list[Query]:
-    """The windows themselves, and those that ``window_of`` cuts for symbols.
+    """The windows themselves, and those that ``window_of`` cuts for symbols; one alone will do.
 
     ``skip`` leaves out symbols that have not as many bars, unless none has.
     """
     queries: list[Query] = []
     refused: list[NotEnoughData] = []
-    for each in windows:
-        if not isinstance(each, Query | Symbol | str):
+    one = isinstance(windows, Query | Symbol | str) or not isinstance(windows, Iterable)
+    for each in [windows] if one else windows:  # type: ignore[union-attr]
+        if not isinstance(each, Query | Symbol | str) or each == "":
             raise ParameterError(f"A window is a symbol, such as BTCUSDT, or lab.window(...), not {each!r}.")
         try:
             queries.append(each if isinstance(each, Query) else window_of(each))

@@ -163,7 +163,7 @@ def aligned_returns(
     begins = origin if start_ns is None else max(origin + -(-(start_ns - origin) // step) * step, origin)
     ends = last if end_ns is None else min(end_ns, last)
     if start_ns is not None and end_ns is not None and end_ns < start_ns:
-        raise ParameterError("The range of returns ends before it starts: swap start_ns and end_ns.")
+        raise ParameterError("The range of returns ends before it starts: swap its start and its end.")
     rows = -(-(ends - begins) // step) if ends > begins else 0
     if rows < 2 * every:
         raise NotEnoughData(f"Returns over {every} bar(s) need {2 * every} bars; the range has {rows}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from scipy.spatial.distance import squareform  # type: ignore[import-untyped]
 from mexclab.errors import NotEnoughData, ParameterError
 from mexclab.research.correlation import Correlation
 
+NAMED = 8  # members of a cluster that its summary names
 ORDERED = 400  # symbols up to which leaves are ordered as well as they can be; it takes cubic time
 
 
@@ -56,12 +58,18 @@ class Clusters:
     def __repr__(self) -> str:
         sizes = np.bincount(self.labels)[1:]
         alone = int((sizes == 1).sum())
-        groups = [", ".join(self.members(label + 1)[:8]) for label in np.flatnonzero(sizes > 1)[:10]]
+        groups = [self._core(label + 1) for label in np.flatnonzero(sizes > 1)[:10]]
         head = (
             f"{len(sizes) - alone} cluster{'s' * (len(sizes) - alone != 1)} of {int(sizes[sizes > 1].sum())} "
             f"symbols at a correlation of {self.bound:g}, {alone} symbols alone"
         )
         return "\n".join([head, *(f"{at + 1:>3}. {names}" for at, names in enumerate(groups))])
+
+    def _core(self, label: int) -> str:
+        """The members that a cluster is about: those most correlated with the rest of it come first."""
+        names = self.table.filter(pl.col("cluster") == label)["symbol"].to_list()
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return ", ".join(names[:NAMED]) + more
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -90,6 +98,14 @@ class Factors:
         )
 
 
+def check_bound(bound: object) -> None:
+    """Raises ParameterError unless ``bound`` is a correlation at which clusters can be cut."""
+    if isinstance(bound, bool) or not isinstance(bound, Real) or not -1.0 < float(bound) < 1.0:
+        raise ParameterError(
+            f"The bound of a cluster is a correlation above -1 and below 1, not {bound!r}.", bound=str(bound)
+        )
+
+
 def clusters(correlation: Correlation, bound: float = 0.5) -> Clusters:
     """Group symbols by average linkage over the distance sqrt((1 - r) / 2).
 
@@ -104,8 +120,7 @@ def clusters(correlation: Correlation, bound: float = 0.5) -> Clusters:
         ParameterError: the bound is out of its range.
         NotEnoughData: fewer than two symbols.
     """
-    if not -1.0 < bound < 1.0:
-        raise ParameterError(f"The bound of a cluster is a correlation above -1 and below 1, not {bound}.")
+    check_bound(bound)
     if len(correlation) < 2:
         raise NotEnoughData("Clusters need two symbols or more.")
     known = np.where(np.isfinite(correlation.matrix), correlation.matrix, 0.0).astype(np.float64)
@@ -162,4 +177,4 @@ def _members(correlation: Correlation, labels: np.ndarray, known: np.ndarray) ->
         "inside": pl.Float64, "outside": pl.Float64,
     }  # fmt: skip
     frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return frame.sort(["cluster", "inside"], descending=[False, True], nulls_last=True)
+    return frame.sort(["cluster", "inside", "symbol"], descending=[False, True, False], nulls_last=True)

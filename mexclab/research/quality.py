@@ -69,7 +69,8 @@ class Quality:
             frozen, and yet with volume), longest_frozen (bars), jumps, spikes (bars), tick (quote units),
             off_tick (share of the four prices), empty_months (months without volume).
         days: symbol, day, bars, missing, zero_volume, frozen (shares of the day's bars).
-        outliers: every jump: symbol, ts, move (log return), sigmas, spike, volume; the largest first.
+        outliers: every jump: symbol, ts, move (return of the bar, 1.0: it doubled), sigmas (of its log
+            return), spike, volume; the largest first.
         months: symbol, month, bars, volume, zero_volume (share); every month that has bars.
         interval_ns: length of a bar.
         options: the bounds.
@@ -126,7 +127,7 @@ def _read(bars: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
         raise DataError(f"bars need the columns {', '.join(NEEDED)}; {', '.join(missing)} not there")
     rows = lazy.select(NEEDED).sort("symbol", "ts").collect()
     if not rows.height:
-        raise DataError("there is no bar to look at; fetch or import some first")
+        raise DataError("there is no bar to look at: give bars of a range that has some")
     same = (pl.col("symbol") == pl.col("symbol").shift()) & (pl.col("ts") == pl.col("ts").shift())
     twice = rows.filter(same)
     if twice.height:
@@ -239,7 +240,7 @@ def _days(rows: pl.DataFrame) -> pl.DataFrame:
 def _outliers(rows: pl.DataFrame) -> pl.DataFrame:
     return (
         rows.filter(pl.col("jump"))
-        .select("symbol", "ts", "move", "sigmas", "spike", "volume")
+        .select("symbol", "ts", pl.col("move").exp() - 1.0, "sigmas", "spike", "volume")
         .sort("sigmas", descending=True)
     )
 

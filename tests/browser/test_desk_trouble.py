@@ -14,7 +14,7 @@ from tests.browser.pages import FAULTS, WIDE, Visit, served_dashboard
 from tests.browser.told_desk import COMPARED, LIVE, PAUSE, ToldDesk, page
 from tests.notebook.station import TOKEN, served
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def visit(browser: Browser, told: ToldDesk, tmp_path_factory: pytest.TempPathFac
             context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}, color_scheme="dark")
             seen = Visit(context.new_page())
             seen.open(address)
-            seen.page.wait_for_selector(".mx-order[data-state=FILLED]", timeout=30_000)
+            seen.page.wait_for_selector(".mx-order[data-state=FILLED]", timeout=90_000)
             yield seen
             context.close()
 
@@ -148,15 +148,15 @@ def test_a_pause_says_why_and_how_long_and_ends_by_a_reason_only(visit: Visit, t
     assert told.risk.released == [], "a release without a reason is none"
     pause.get_by_label("Reason to release").fill("looked at all three")
     pause.get_by_role("button", name="Release", exact=True).click()
-    visit.page.wait_for_selector(".mx-toast:has-text('released: entries may go on')", timeout=30_000)
+    visit.page.wait_for_selector(".mx-toast:has-text('released: entries may go on')", timeout=90_000)
     assert told.risk.released == [(PAUSE, "looked at all three")]
-    visit.until("desk.querySelector('.mx-pauses li') === null", 30)
+    visit.until("desk.querySelector('.mx-pauses li') === null")
 
 
 def test_compare_now_asks_the_daemon_and_tells_what_it_found(visit: Visit, told: ToldDesk) -> None:
     before = told.desk.compared
     visit.page.click("text=Compare now")
-    visit.page.wait_for_selector(".mx-toast:has-text('DEF: the ledger holds 12')", timeout=30_000)
+    visit.page.wait_for_selector(".mx-toast:has-text('DEF: the ledger holds 12')", timeout=90_000)
     assert told.desk.compared == before + 1
 
 
@@ -173,12 +173,12 @@ def test_a_desk_on_which_nothing_has_happened_explains_itself(visit: Visit, told
     told.desk.page.orders.clear()
     told.troubled = False
     try:
-        visit.until("desk.querySelector('.mx-card') === null", 30)
+        visit.until("desk.querySelector('.mx-card') === null")
         assert "not compared yet" in words(visit, ".mx-truth")
         assert "No position" in words(visit, ".mx-positions")
         assert "Nothing was closed yet" in words(visit, ".mx-closed")
         told.seq += 1  # orders that are over are asked for again when the ledger has grown
-        visit.until("desk.querySelector('.mx-orders[data-empty=true]') !== null", 60)
+        visit.until("desk.querySelector('.mx-orders[data-empty=true]') !== null")
         assert "No order yet" in words(visit, ".mx-orders")
         assert "0 open" in words(visit, ".mx-orders h2")
     finally:

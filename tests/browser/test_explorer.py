@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 import pytest
@@ -17,13 +16,13 @@ from mexclab.research.similarity import similar
 from mexclab.research.windows import Panel
 from mexclab.sample import sample_bars
 from mexclab.store.lake import Lake
-from tests.browser.pages import FAULTS, NARROW, WIDE, Visit, served_dashboard
+from tests.browser.explorer_page import cleared, drag, drawn
+from tests.browser.pages import FAULTS, NARROW, PHONE, WIDE, Visit, served_dashboard
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 SYMBOLS = ("SIM01USDT", "SIM02USDT", "SIM03USDT", "SIM04USDT", "SIM05USDT", "SIM06USDT")
 HELD_BACK = 30  # bars that come while somebody looks
-SETTLED = "['answered', 'refused'].includes(desk.dataset.phase)"
 PAINTED = """(name) => {
   const { width, height } = document.querySelector(name);
   const pen = document.querySelector(name).getContext('2d');
@@ -58,33 +57,6 @@ def visit(browser: Browser, dashboard: str) -> Iterator[Visit]:
     seen.until("desk.querySelector('.mx-seen').textContent && desk.querySelector('.mx-busy').hidden", 90)
     yield seen
     context.close()
-
-
-def drag(visit: Visit, start: float = 0.62, end: float = 0.78) -> None:
-    """Draw a new window with the mouse, from one share of the chart's width to another."""
-    cleared(visit)
-    box = visit.page.locator(".mx-look .mx-stage").bounding_box()
-    assert box is not None
-    y = box["y"] + box["height"] / 2
-    mouse = visit.page.mouse
-    mouse.move(box["x"] + box["width"] * start, y)
-    mouse.down()
-    for step in range(1, 9):
-        mouse.move(box["x"] + box["width"] * (start + (end - start) * step / 8), y)
-    mouse.up()
-
-
-def drawn(visit: Visit) -> dict[str, Any]:
-    """The window as the page's address names it."""
-    visit.until(SETTLED, 60)
-    asked = visit.page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
-    end = datetime.fromisoformat(asked["end"].replace("Z", "")).replace(tzinfo=UTC)
-    return {"symbol": asked["symbol"], "end_ns": from_utc(end), "length": int(asked["length"])}
-
-
-def cleared(visit: Visit) -> None:
-    visit.page.keyboard.press("Escape")
-    visit.until("desk.dataset.phase === 'none'", 10)
 
 
 def test_a_window_that_is_dragged_is_answered_as_the_research_layer_answers_it(
@@ -205,6 +177,40 @@ def test_an_address_draws_the_very_window_it_names_or_says_that_it_cannot(
     context.close()
 
 
+def test_a_time_without_a_zone_is_utc_wherever_the_browser_stands(browser: Browser, dashboard: str) -> None:
+    context = browser.new_context(timezone_id="America/New_York")
+    seen = Visit(context.new_page())
+    seen.open(f"{dashboard}explorer?symbol=SIM02USDT&end=2026-06-04T01:00&length=120")
+    window = drawn(seen)
+    assert (window["end_ns"], window["length"]) == (from_utc(datetime(2026, 6, 4, 1, tzinfo=UTC)), 120)
+    tile = seen.page.locator(".mx-asked .mx-note")
+    assert tile.all_inner_texts() == ["2026-06-03 23:00–06-04 01:00 UTC", "120 bars · 2 h"]
+    fits = "(tile) => tile.lastChild.getBoundingClientRect().bottom < tile.getBoundingClientRect().bottom"
+    assert seen.page.eval_on_selector(".mx-asked", fits)
+    context.close()
+
+
+def test_a_window_of_a_symbol_that_is_not_there_is_not_drawn_on_another(
+    browser: Browser, dashboard: str
+) -> None:
+    context = browser.new_context()
+    seen = Visit(context.new_page())
+    seen.open(f"{dashboard}explorer?symbol=NOPEUSDT&end=2026-06-03T20:00Z&length=60")
+    seen.until("desk.querySelector('.mx-toast')?.textContent.includes('no 1m bars of NOPEUSDT')", 60)
+    seen.page.wait_for_timeout(500)
+    assert seen.page.get_attribute(".mx-desk", "data-phase") == "none"
+    assert "end=" not in seen.page.url
+    assert "NOPEUSDT" not in seen.page.url
+    context.close()
+
+
+def test_a_dashboard_that_is_not_there_is_not_found(browser: Browser, dashboard: str) -> None:
+    context = browser.new_context()
+    answers_with = [context.request.get(f"{dashboard}{name}").status for name in ("nope", "nope/")]
+    assert answers_with == [404, 404]
+    context.close()
+
+
 def test_a_symbol_is_found_by_a_part_of_its_name(visit: Visit) -> None:
     visit.page.keyboard.press("/")
     visit.page.keyboard.type("m05")
@@ -250,7 +256,7 @@ def test_bars_that_come_appear_by_themselves_and_the_window_follows(
     cleared(visit)
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("size", [WIDE, NARROW, PHONE], ids=["wide", "narrow", "phone"])
 def test_nothing_overlaps_is_cut_or_scrolls_sideways(visit: Visit, size: tuple[int, int]) -> None:
     drag(visit)
     drawn(visit)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mexclab.daemon import api
-from mexclab.errors import DaemonUnreachable, DeskError, NotAuthorised
+from mexclab.errors import DaemonUnreachable, DeskError, NotAuthorised, ParameterError
 from mexclab.notebook.address import Address
 from mexclab.notebook.desk import DeskClient, NotConnected, Snapshot
 from tests.notebook.conftest import ClientOf
@@ -111,13 +111,30 @@ def test_a_refusal_carries_the_daemons_own_sentence(url: str, client_of: ClientO
     assert refused.value.data == {"error": "RiskRefused", "status": 409}
 
 
+def test_a_reason_that_is_empty_is_refused_in_words_and_nothing_is_asked(
+    url: str, client_of: ClientOf, desk: Desk
+) -> None:
+    with pytest.raises(ParameterError, match="say why, in a few words"):
+        client_of(url).flatten(" ")
+    assert desk.asked == []
+    client_of(url).halt(" ")  # nobody is asked for words in an emergency
+    assert desk.asked == [("halt", "alice", "no reason given", "")]
+
+
+def test_a_state_of_orders_that_is_none_is_refused_with_those_there_are(
+    url: str, client_of: ClientOf
+) -> None:
+    with pytest.raises(ParameterError, match=r"open, unknown, all, DECIDED.*not 'FOO'"):
+        client_of(url).orders(state="FOO")
+
+
 def test_a_reason_that_the_daemon_does_not_take_is_told_in_words(url: str, client_of: ClientOf) -> None:
-    with pytest.raises(DeskError, match=r"why: .*at least 1 character"):
-        client_of(url).halt("")
+    with pytest.raises(DeskError, match=r"why: .*at most 2000 characters"):
+        client_of(url).halt("x" * 2001)
 
 
 def test_an_answer_that_is_late_may_have_been_carried_out(desk: Desk, url: str, client_of: ClientOf) -> None:
-    desk.slow_s = 1.0
+    desk.slow_s = 3.0
     with pytest.raises(DaemonUnreachable, match="may have been carried out"):
         client_of(url, deadline_s=0.2).halt("looks odd")
 
@@ -154,7 +171,7 @@ def test_what_is_no_daemon_is_named(tmp_path: Path, client_of: ClientOf) -> None
 
 async def first(client: DeskClient, count: int, symbol: str | None = None) -> list[Snapshot | NotConnected]:
     seen: list[Snapshot | NotConnected] = []
-    async with asyncio.timeout(20), aclosing(aiter(client.stream(symbol))) as pictures:
+    async with asyncio.timeout(60), aclosing(aiter(client.stream(symbol))) as pictures:
         async for picture in pictures:
             seen.append(picture)
             if len(seen) == count:
@@ -170,7 +187,7 @@ async def test_the_stream_yields_pictures_of_the_asked_symbol(url: str, client_o
 
 async def test_the_symbol_can_be_switched_while_the_stream_runs(url: str, client_of: ClientOf) -> None:
     stream, shown = client_of(url).stream("FIRSTUSDT"), []
-    async with asyncio.timeout(20), aclosing(aiter(stream)) as pictures:
+    async with asyncio.timeout(60), aclosing(aiter(stream)) as pictures:
         async for picture in pictures:
             shown.append(picture.body["chart"]["symbol"])
             if shown[-1] == "SECONDUSDT":
@@ -183,7 +200,7 @@ async def test_the_stream_says_why_it_is_down_and_goes_on_when_the_daemon_is_bac
     desk: Desk, client_of: ClientOf
 ) -> None:
     port, kinds = free_port(), []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with aclosing(aiter(client_of(f"http://127.0.0.1:{port}").stream())) as pictures:
             down = await anext(pictures)
             assert isinstance(down, NotConnected)

@@ -20,8 +20,8 @@ import pytest
 from mexclab.config import Settings
 from mexclab.domain.clock import MILLISECOND, MINUTE
 from mexclab.errors import NotEnoughData, ParameterError
+from mexclab.notebook import explorer, serve
 from mexclab.notebook import explorer_answer as answers
-from mexclab.notebook import serve
 from mexclab.notebook.explorer import Pace, Session
 from mexclab.notebook.explorer_answer import Question
 from mexclab.notebook.lab import Lab
@@ -311,6 +311,37 @@ def test_a_symbol_that_was_removed_is_told_once(lab: Lab) -> None:
         assert "fault" not in view.kinds()
 
 
+def test_the_page_is_told_how_far_the_reading_is_and_how_long_a_search_takes(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer, "TELL_S", 0.0)
+    with opened(lab, symbol="SIM02USDT") as (_, view):
+        view.wait("busy", 2)
+        rehearsed = view.wait("history", 2)
+        assert 0 < rehearsed["search_ms"] < 60_000
+        assert "search_ms" not in view.all("history")[0]
+        words = [message["words"] for message in view.all("busy")]
+        assert words[0] == "reading the history"
+        assert "reading the history: 100%" in words
+        assert words.index("preparing the search") > words.index("reading the history: 100%")
+        while view.all("busy")[-1]["words"]:
+            view.wait("busy", len(view.all("busy")) + 1)
+
+
+def test_of_many_symbols_the_first_chart_is_the_one_with_the_fullest_month(
+    lab: Lab, every_bar: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MANY_SYMBOLS", 3)
+    calm = every_bar.filter(pl.col("symbol") == "SIM01USDT").with_columns(pl.col("close").first().alias("p"))
+    calm = calm.with_columns(
+        *(pl.col("p").alias(name) for name in ("open", "high", "low", "close")), volume=0.0
+    )
+    lab.lake.write(calm.drop("p").with_columns(symbol=pl.lit("AAAUSDT")))
+    sizes = {part.parent.name: part.stat().st_size for part in lab.lake.root.glob("bars/**/*.parquet")}
+    assert f"symbol={answers.first_symbol(lab, '1m')}" == max(sorted(sizes), key=sizes.__getitem__)
+    assert answers.first_symbol(lab, "1m") != "AAAUSDT"
+
+
 def test_what_is_reread_brings_new_symbols_and_keeps_the_window_in_sight(lab: Lab) -> None:
     with opened(lab, symbol="SIM03USDT") as (session, view):
         late = lab.lake.bars("SIM03USDT").with_columns(symbol=pl.lit("SIM09USDT"))
@@ -318,7 +349,7 @@ def test_what_is_reread_brings_new_symbols_and_keeps_the_window_in_sight(lab: La
         close_ms = START_NS // MILLISECOND + 2000 * 60_000
         session.take({"kind": "reread", "around_ms": close_ms, "around_length": 60})
         assert view.wait("hello", 2)["symbols"] == [*SYMBOLS, "SIM09USDT"]
-        view.wait("history", 2)
+        view.wait("bars", 2)
         told = view.all("bars")[-1]
         assert (told["symbol"], told["interval"], told["place"]) == ("SIM03USDT", "1m", "new")
         bars = np.frombuffer(view.buffer("bars")).reshape(-1, 6)

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 
+from mexclab import Lab, Settings
 from mexclab.errors import DaemonUnreachable, DeskError, NotAuthorised
 from mexclab.notebook.desk import DeskClient
 from mexclab.runtime.halt_file import reason_in
@@ -31,11 +34,29 @@ def says(status: int, **body: object) -> FastAPI:
     return app
 
 
+def test_the_lab_and_its_magic_leave_the_file_too(tmp_path: Path, shell: InteractiveShell) -> None:
+    lab = Lab(Settings(data=tmp_path))
+    with lab.desk as desk, pytest.raises(DaemonUnreachable, match="HALT was left"):
+        desk.halt("looks odd")
+    (tmp_path / "HALT").unlink()
+    shell.user_ns["lab"] = lab
+    shell.extension_manager.load_extension("mexclab")
+    with pytest.raises(UsageError, match="HALT was left"):
+        shell.run_line_magic("halt", "looks odd")
+    assert (reason_in(tmp_path / "HALT") or "").endswith(": looks odd")
+
+
 def test_where_no_desk_runs_the_file_is_left_and_the_sentence_says_where(tmp_path: Path) -> None:
     with DeskClient.on(tmp_path) as client, pytest.raises(DaemonUnreachable, match="HALT was left") as told:
         client.halt("looks odd")
     assert str(tmp_path / "HALT") in told.value.message
     assert (reason_in(tmp_path / "HALT") or "").endswith(": looks odd")
+
+
+def test_a_halt_without_words_is_a_halt(tmp_path: Path) -> None:
+    with DeskClient.on(tmp_path) as client, pytest.raises(DaemonUnreachable, match="HALT was left"):
+        client.halt()
+    assert (reason_in(tmp_path / "HALT") or "").endswith(": no reason given")
 
 
 def test_where_nobody_listens_any_more_the_file_is_left(tmp_path: Path) -> None:

@@ -36,14 +36,6 @@ def lab(settings: Settings) -> Lab:
     return Lab(settings)
 
 
-@pytest.fixture
-def shell() -> InteractiveShell:
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    yield shell
-    InteractiveShell.clear_instance()
-
-
 def test_an_empty_lake_falls_back_to_the_sample_and_everything_says_so(lab: Lab) -> None:
     assert lab.simulated
     assert all(name.startswith("SIM") for name in lab.symbols())
@@ -177,8 +169,8 @@ def test_where_nothing_was_recorded_every_table_says_how_to_begin(lab: Lab) -> N
 
 def test_without_a_daemon_the_desk_says_how_to_start_one(lab: Lab) -> None:
     assert lab.mode == "offline"
-    with pytest.raises(DaemonUnreachable, match="mexclab trade"):
-        _ = lab.desk
+    with lab.desk as desk, pytest.raises(DaemonUnreachable, match="mexclab trade"):
+        desk.snapshot()
 
 
 def test_the_header_names_version_data_and_parameters(lab: Lab) -> None:
@@ -247,7 +239,8 @@ def test_the_status_magic_works_without_a_daemon(loaded: InteractiveShell) -> No
 @pytest.mark.parametrize(
     ("magic", "line", "said"),
     [
-        ("halt", "", "wants to know why"),
+        ("halt", "", "No trading daemon"),
+        ("resume", "", "wants to know why"),
         ("halt", "testing", "No trading daemon"),
         ("arm", "", "the snipe's id"),
         ("similar", "NOSUCHUSDT", "NOSUCHUSDT"),

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ from traitlets.utils.importstring import import_item
 from mexclab.config import Settings
 from mexclab.daemon.row_types import OrderPage, ReconciledRow
 from mexclab.errors import ConfigError, PortInUse
-from mexclab.notebook import panel, serve
+from mexclab.notebook import panel, serve, view
 from mexclab.notebook.desk import DeskClient
 from mexclab.notebook.panel import Pace, Relay, in_milliseconds
 from tests.notebook.conftest import ClientOf
 from tests.notebook.station import Desk, free_port
 
-QUICK = Pace(frame_s=0.05, ack_s=0.3, alive_s=0.2, away_s=0.6, leave_s=1.2, books_s=0.05)
-PATIENT = replace(QUICK, ack_s=60.0)
+QUICK = Pace(frame_s=0.05, ack_s=0.3, alive_s=0.2, away_s=300.0, leave_s=300.0, books_s=0.05)
+PATIENT = replace(QUICK, ack_s=300.0)
+HASTY = replace(QUICK, away_s=0.6, leave_s=1.2)
 
 
 class View:
@@ -70,7 +71,7 @@ def watched(
         relay.close()
 
 
-def until(holds: Callable[[], object], deadline_s: float = 10.0) -> None:
+def until(holds: Callable[[], object], deadline_s: float = 60.0) -> None:
     end = time.monotonic() + deadline_s
     while not holds():
         assert time.monotonic() < end, "it did not come to pass in time"
@@ -145,12 +146,13 @@ def test_the_view_is_told_why_there_is_no_connection(client_of: ClientOf) -> Non
 
 def test_a_dead_tab_gets_nothing_more_and_its_kernel_ends(url: str, client_of: ClientOf) -> None:
     left = threading.Event()
-    with watched(client_of(url), beating=False, leave=left.set) as view:
+    with watched(client_of(url), beating=False, leave=left.set, pace=HASTY) as view:
         view.relay.take({"kind": "ready"})
-        assert left.wait(10)
-        heard = len(view.heard)
+        assert left.wait(60)
+        told = ("frame", "alive", "link")  # the books may have been under way
+        heard = [len(view.kinds(kind)) for kind in told]
         time.sleep(0.5)
-        assert len(view.heard) == heard
+        assert [len(view.kinds(kind)) for kind in told] == heard
 
 
 def test_orders_that_are_over_are_asked_for_when_the_ledger_has_grown_and_by_a_new_page(
@@ -168,6 +170,47 @@ def test_orders_that_are_over_are_asked_for_when_the_ledger_has_grown_and_by_a_n
         until(lambda: len(view.kinds("books")) == 2)
         view.relay.take({"kind": "ready"})
         until(lambda: len(view.kinds("books")) == 3)
+
+
+@dataclass
+class Folio:
+    """A portfolio that was only told what to say; counts how often the venue was asked."""
+
+    cash: str = "900"
+    asked: int = 0
+
+    def page(self) -> dict[str, Any]:
+        return {"cash": self.cash, "positions": [{"symbol": "ABCUSDT", "quantity": "5"}]}
+
+    def balances(self) -> dict[str, Any]:
+        self.asked += 1
+        return {"agrees": True}
+
+    def attribution(self) -> dict[str, Any]:
+        return {}
+
+    def stress(self) -> dict[str, Any]:
+        return {}
+
+    def curve(self, points: int) -> dict[str, Any]:
+        return {"points": [], "most": points}
+
+
+def test_the_venue_is_asked_for_balances_again_as_soon_as_a_fill_came(
+    url: str, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, folio = client_of(url), Folio()
+    monkeypatch.setattr(type(client), "portfolio", folio)
+    with watched(client, pace=replace(QUICK, portfolio_s=0.05, balances_s=300.0)) as view:
+        view.relay.take({"kind": "ready"})
+        view.relay.take({"kind": "view", "view": "portfolio"})
+        until(lambda: len(view.kinds("portfolio")) >= 4)
+        assert folio.asked == 1
+        folio.cash = "850"
+        until(lambda: folio.asked == 2)
+        told = len(view.kinds("portfolio"))
+        until(lambda: len(view.kinds("portfolio")) >= told + 3)
+        assert folio.asked == 2
 
 
 def test_a_comparison_with_the_venue_is_told_in_a_sentence(desk: Desk, url: str, client_of: ClientOf) -> None:
@@ -217,7 +260,7 @@ def test_a_kernel_pays_for_no_data_library() -> None:
 def test_a_panel_that_was_not_built_says_how_to_build_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(panel, "STATIC", tmp_path)
+    monkeypatch.setattr(view, "STATIC", tmp_path)
     with pytest.raises(ConfigError, match="npm --prefix frontend ci"):
         panel.DeskPanel()
 

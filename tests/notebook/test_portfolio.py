@@ -18,12 +18,14 @@ from mexclab import Lab, Settings, jobs
 from mexclab.domain import events as e
 from mexclab.domain.clock import MINUTE, utc
 from mexclab.errors import DeskError, ParameterError
-from mexclab.notebook.portfolio import Portfolio, portfolio, sums, title
+from mexclab.notebook.portfolio import Portfolio, answer, sums, title
+from mexclab.notebook.portfolio_reading import portfolio
 from mexclab.notebook.record import NOTHING
 from mexclab.store.ledger import PostgresLedger
 from mexclab.store.postgres import connect
 from tests.daemon.portfolio_scene import TOKEN, Door, Teller, holding
 from tests.notebook.station import served
+from tests.processes import run
 from tests.recorded_day import MARROW, OPEN_NS, recorded_day
 
 D = Decimal
@@ -109,9 +111,28 @@ def test_everything_shows_itself_with_its_mode_its_units_and_its_zone(whole: Por
     assert text.startswith("PAPER")
     assert "996.9595 USDT" in text
     assert "UTC" in title(whole)
-    for words in (">PAPER<", "profit after fees", "-3.0405 USDT", "0 of 1 (0%)", "Nothing is held", "depeg"):
+    for words in (">PAPER<", "profit after fees", "-3.0405 USDT", "0 of 1 (0%)", "nothing is held", "depeg"):
         assert words in page, words
     assert ("fees paid", "0.0405 USDT") in sums(whole)
+
+
+def test_a_table_for_people_has_units_per_cent_and_four_decimals(whole: Portfolio) -> None:
+    page = whole.table("by_strategy")._repr_html_()
+    for words in ("By strategy, in USDT", ">-3.0405<", ">0.00 %<", "0.0405 USDT"):
+        assert words in page, words
+    long = {**whole.shares["by_symbol"][0], "fees": [{"amount": "0.123456789012", "asset": "MX"}]}
+    assert "0.1235 MX" in replace(whole, shares={"by_symbol": [long]}).table("by_symbol")._repr_html_()
+    with pytest.raises(ParameterError, match="there are positions, by_symbol"):
+        whole.table("nope")
+
+
+def test_the_answer_names_the_worst_hour_and_over_nothing_only_that_there_is_nothing(
+    whole: Portfolio, tmp_path: Path
+) -> None:
+    assert "The worst hour of the five (" in answer(whole)
+    nothing = Lab(Settings(data=tmp_path)).portfolio()
+    assert answer(nothing) == f"**{title(nothing)}.**"
+    assert "nothing that can be priced is at stake" in repr(nothing.table("stress"))
 
 
 def test_live_money_is_told_apart_at_a_glance(whole: Portfolio) -> None:
@@ -143,6 +164,15 @@ def test_a_place_that_is_none_says_what_can_be_given(settings: Settings) -> None
         Lab(settings).portfolio(at=999)
     with pytest.raises(ParameterError, match="give an entry's number, or a moment"):
         Lab(settings).portfolio(at="soon")
+    with pytest.raises(ParameterError, match="has not come yet"):
+        Lab(settings).portfolio(at="2226-01-01")
+
+
+def test_the_command_line_reads_the_ledger_where_no_desk_runs(settings: Settings) -> None:
+    done = run(settings.data, "portfolio", "--json")
+    assert json.loads(done.stdout)["portfolio"]["realised"] == "-3.0405", done.stderr
+    assert "no desk runs; read from the ledger" in done.stderr
+    assert "-3.0405 USDT" in run(settings.data, "portfolio", "--at", "34").stdout
 
 
 def test_before_the_first_entry_there_is_nothing_and_that_is_said(settings: Settings) -> None:

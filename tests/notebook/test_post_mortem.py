@@ -20,6 +20,7 @@ from mexclab.domain.post_mortem import PostMortemRow
 from mexclab.domain.snipe import SnipeState
 from mexclab.errors import ParameterError
 from mexclab.notebook import plots, tables
+from mexclab.notebook.display import Table
 from mexclab.notebook.lab import Lab
 from mexclab.notebook.post_mortem import PostMortem, review, steps
 from mexclab.notebook.record import Record, has_ledger, listings_in, read
@@ -177,16 +178,63 @@ def test_the_anatomy_of_a_shot_has_every_phase_with_its_units(record: Record) ->
 
 def test_the_anatomy_of_several_attempts_has_a_line_for_each() -> None:
     rows = [
-        ("ABCUSDT", "ABC-1", attempt, phase, 50.0 * attempt + late, "")
+        ("ABCUSDT", "ABC-1", attempt, phase, 50.0 * attempt + since, late, "")
         for attempt in (1, 2, 3)
-        for phase, late in (("scheduled", 0.0), ("released", 0.1), ("refused", 9.0))
+        for phase, since, late in (("scheduled", 0.0, 0.0), ("released", 0.0, 0.1), ("refused", 9.0, None))
     ]
-    names = ("symbol", "snipe_id", "attempt", "phase", "since_open_ms", "detail")
+    names = ("symbol", "snipe_id", "attempt", "phase", "since_open_ms", "late_ms", "detail")
     figure = plots.anatomy(pl.DataFrame(rows, schema=names, orient="row"))
     refused = [trace for trace in figure.data if trace.name == "refused"]
     assert [list(trace.y) for trace in refused] == [["ABCUSDT #1", "ABCUSDT #2", "ABCUSDT #3"]]
     released = next(trace for trace in figure.data if trace.name == "released")
     assert list(released.x) == pytest.approx([0.1, 0.1, 0.1])  # on the left each counts from its schedule
+
+
+def test_how_a_shot_left_is_told_on_the_machines_clock_where_the_venues_stands_still(record: Record) -> None:
+    order = f"{WON}-b-1"
+    stands = e.ShotTimed(OPEN_NS, order, OPEN_NS, OPEN_NS, OPEN_NS, ACKED_NS, 1)
+    told = PostMortem(review([*(event for _, event in record.events), stands], (), WON), "memory")
+    assert dict(told.shots.select("phase", "late_ms").rows()) == {
+        "scheduled": 0.0, "released": 0.18, "written": 0.18, "acknowledged": None, "first fill": None,
+    }  # fmt: skip
+    left = [trace for trace in told.anatomy().data if trace.name and trace.xaxis == "x"]
+    assert {trace.name: list(trace.x) for trace in left} == {
+        "scheduled": [0.0], "released": [0.18], "written": [0.18],
+    }  # fmt: skip
+
+
+def test_a_day_whose_lateness_nobody_measured_has_a_sentence_instead_of_a_line_at_zero() -> None:
+    rows = [("ABCUSDT", "ABC-1", 1, phase, 0.0, None, "") for phase in ("scheduled", "released", "written")]
+    names = {
+        "symbol": pl.String, "snipe_id": pl.String, "attempt": pl.Int64, "phase": pl.String,
+        "since_open_ms": pl.Float64, "late_ms": pl.Float64, "detail": pl.String,
+    }  # fmt: skip
+    figure = plots.anatomy(pl.DataFrame(rows, schema=names, orient="row"))
+    assert any("Not measured" in each.text for each in figure.layout.annotations)
+    assert not [trace for trace in figure.data if trace.name and trace.xaxis == "x"]
+
+
+def test_profit_and_why_come_before_what_is_too_wide_to_see(cases: tuple[PostMortemRow, ...]) -> None:
+    page = PostMortem(cases, "memory")._repr_html_()
+    places = [
+        page.index(f">{head}</th>") for head in ("symbol", "state", "profit", "why", "opens UTC", "vs_cap")
+    ]
+    assert places == sorted(places)
+    assert "overflow-x:auto" in page
+    assert "-12.50 %" in page
+    assert "-3.0405" in page
+
+
+def test_every_step_of_several_snipes_is_shown_and_a_long_table_scrolls() -> None:
+    frame = pl.DataFrame({"symbol": [f"C{number}USDT" for number in range(90)]})
+    page = Table("Steps", frame, most=500)._repr_html_()
+    assert "C89USDT" in page
+    assert "max-height" in page
+    assert "and 60 more" in Table("Steps", frame)._repr_html_()
+
+
+def test_profits_are_in_the_quote_asset(cases: tuple[PostMortemRow, ...]) -> None:
+    assert plots.profits(PostMortem(cases, "memory").table).layout.yaxis.title.text == "USDT"
 
 
 def test_the_anatomy_of_a_day_without_shots_says_so(record: Record) -> None:

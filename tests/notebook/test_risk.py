@@ -80,7 +80,7 @@ def test_the_limits_show_themselves_with_pauses_and_what_is_missing(live: tuple[
 
 def test_a_pause_is_released_from_a_notebook_with_a_reason(live: tuple[Lab, Door]) -> None:
     lab, door = live
-    with pytest.raises(DeskError, match="why"):
+    with pytest.raises(ParameterError, match="say why"):
         lab.risk.release(PAUSE, "")
     assert lab.risk.release(PAUSE, "looked at").mode == "live"
     assert door.station.engine.desk.protections_of(None, door.station.clock.now_ns()) == []

@@ -92,7 +92,7 @@ def test_a_keyword_that_does_not_fit_is_refused(lab: Lab, options: dict[str, Any
 
 
 def test_a_keyword_that_does_not_exist_is_refused(lab: Lab) -> None:
-    with pytest.raises(TypeError, match="per_simbol"):
+    with pytest.raises(ParameterError, match="per_simbol: no such option; there are exclusion, per_symbol"):
         lab.similar("SIM01USDT", NOON, per_simbol=2)  # type: ignore[call-arg]
 
 

@@ -10,11 +10,12 @@ import { Match } from "./match.js";
 import { Options } from "./options.js";
 import { Overlay } from "./overlay.js";
 import { LONGEST, SHORTEST, Stage } from "./stage.js";
-import { lasting, moment } from "./times.js";
+import { fromUtc, lasting, moment } from "./times.js";
 import { Gone, Top } from "./top.js";
 import { Verdict } from "./verdict.js";
 
 const TICK_MS = 250;
+const SLOW_MS = 400; // a search that takes longer is not made while the hand still moves: the answer would wait for it
 const COLOURS = { text: "ink", muted: "muted", grid: "grid", up: "up", down: "down", warn: "warn", blue: "blue", panel: "panel", raised: "raised" };
 
 class Explorer {
@@ -27,7 +28,7 @@ class Explorer {
     root.append(this.node);
     this.readColours();
     const colours = () => this.colours;
-    Object.assign(this, { number: Date.now() % 1e9, pending: null, next: null, asking: null, window: null, matches: null, outcome: null, chosen: null, history: null });
+    Object.assign(this, { number: Date.now() % 1e9, pending: null, next: null, asking: null, window: null, matches: null, outcome: null, chosen: null, history: null, slow: false });
     this.top = new Top({
       choose: (symbol) => this.show(symbol),
       change: (interval) => this.show(this.stage.bars.symbol, { interval }),
@@ -91,7 +92,7 @@ class Explorer {
     const hears = {
       hello: () => this.top.hello(message),
       bars: () => this.takeBars(message, read(buffers[0])),
-      busy: () => this.top.works(message.words),
+      busy: () => this.works(message.words),
       history: () => this.saw(message),
       matches: () => this.takeMatches(message, numbers(buffers[0], Float32Array)),
       outcome: () => this.takeOutcome(message),
@@ -102,23 +103,42 @@ class Explorer {
     hears[message.kind]?.();
   }
 
+  /** What the kernel is busy with stands where the answer will. */
+  works(words) {
+    this.top.works(words);
+    if (this.pending !== null) this.waits();
+  }
+
+  waits() {
+    const { doing } = this.top;
+    const { history } = this;
+    const all = history && history.interval === this.stage.bars.interval ? ` ${history.bars.toLocaleString("en-US")} bars of ${history.symbols.toLocaleString("en-US")} symbols` : "";
+    if (doing) this.verdict.waits(`First the kernel is ${doing}. This window is searched right after.`);
+    else if (this.pending === null) this.verdict.waits(`Let go:${all} are searched then.`);
+    else this.verdict.waits(this.verdict.bare && all ? `Comparing it with${all}.` : "");
+  }
+
   takeBars(message, page) {
     if (!this.colours.text) this.repaint(); // made before its styles were there
     if (message.place === "new" && (message.symbol !== this.stage.bars.symbol || message.interval !== this.stage.bars.interval)) this.forget();
+    if (["symbol", "interval"].some((name) => this.asked.get(name) && this.asked.get(name) !== message[name])) this.asked.delete("end"); // a window of other bars
     this.stage.update({ ...message, about: this.about ?? this.wished(message.interval_ms) }, page);
     this.about = null;
     if (message.place === "new" && this.window && !this.holds(this.window)) this.forget();
     this.top.shows(this.stage.bars);
     this.followed();
     this.drew();
-    if (message.place === "new") this.resume();
+    if (message.place === "new") {
+      this.resume();
+      this.remember();
+    }
     this.tick();
   }
 
   /** The window that the page's address names, drawn once its bars are there. */
   wished(step = this.stage.bars.step) {
     const [end, length] = ["end", "length"].map((name) => this.asked.get(name));
-    const ms = end ? Date.parse(end) : NaN;
+    const ms = end ? fromUtc(end) : NaN;
     const count = Number(length || 60);
     if (!Number.isFinite(ms) || !Number.isInteger(count) || count < SHORTEST || count > LONGEST) return null;
     return { start: ms - count * step, end: ms, length: count };
@@ -154,6 +174,7 @@ class Explorer {
     this.list.update(message.rows);
     this.match.clear();
     this.chosen = null;
+    this.slow = message.search_ms > SLOW_MS;
     this.top.answered(message);
     attr(this.node, "data-matches", message.id);
     if (!message.final) this.done();
@@ -203,6 +224,7 @@ class Explorer {
   saw(history) {
     if (!history) return;
     this.history = history;
+    if (history.search_ms !== undefined) this.slow = history.search_ms > SLOW_MS;
     if (!this.matches || !this.outcome || history.interval !== this.stage.bars.interval) {
       text(this.seen, `History: ${history.bars.toLocaleString("en-US")} bars of ${history.symbols} symbols, ${moment(history.first_ms)} to ${moment(history.end_ms)} UTC.`);
       attr(this.seen, "title", null);
@@ -243,11 +265,15 @@ class Explorer {
   /** One question at a time while the hand moves; the last one always goes out. */
   ask(final) {
     this.fan.fade();
-    this.verdict.waits();
     attr(this.node, "data-phase", "asked");
+    if (!final && (this.slow || !this.history)) {
+      if (this.pending !== null) this.link.send({ kind: "forget" });
+      this.pending = null; // an answer that comes now is of a window that is gone
+      return this.waits();
+    }
     if (!final && this.pending !== null && !this.final) {
       this.next = true;
-      return;
+      return undefined;
     }
     const { bars } = this.stage;
     const { length } = this.window;
@@ -259,7 +285,8 @@ class Explorer {
     this.link.send({
       kind: "ask", id: this.pending, symbol: bars.symbol, interval: bars.interval, start_ms: this.window.start, length, final, ...options,
     });
-    if (final) this.remember();
+    this.waits();
+    return final ? this.remember() : undefined;
   }
 
   done() {
@@ -297,8 +324,8 @@ class Explorer {
   /** Draw a match on the large chart, as the next window to ask about. */
   open(match) {
     const { step, interval } = this.stage.bars;
-    this.asked.set("end", new Date(match.start_ms + match.length * step).toISOString());
-    this.asked.set("length", match.length);
+    const names = { symbol: match.symbol, interval, end: new Date(match.start_ms + match.length * step).toISOString(), length: match.length };
+    for (const [name, value] of Object.entries(names)) this.asked.set(name, value);
     this.show(match.symbol, { interval, about: { start: match.start_ms, end: match.start_ms + match.length * step, length: match.length } });
   }
 

@@ -13,10 +13,11 @@ export class Search {
       "aria-controls": "mx-search-list", "aria-autocomplete": "list", autocomplete: "off", spellcheck: false, maxlength: 40,
       oninput: () => this.offer(), onfocus: () => this.open(), onblur: () => this.shut(), onkeydown: (event) => this.key(event),
     });
-    this.list = el("ul", { class: "mx-search-list", id: "mx-search-list", role: "listbox" });
+    this.list = el("ul", {
+      class: "mx-search-list", id: "mx-search-list", role: "listbox", onpointerdown: (event) => event.preventDefault(), onwheel: (event) => this.wheel(event),
+    });
     this.node = el("div", { class: "mx-search" }, this.input, this.list);
-    this.at = 0;
-    this.shown = "";
+    Object.assign(this, { at: 0, from: 0, found: [], shown: "" });
     show(this.list, false);
   }
 
@@ -34,41 +35,68 @@ export class Search {
     this.offer(true);
   }
 
+  wheel(event) {
+    event.preventDefault();
+    this.scroll(Math.sign(event.deltaY) * 3);
+  }
+
   shut() {
     show(this.list, false);
     attr(this.input, "aria-expanded", false);
+    attr(this.input, "aria-activedescendant", null);
     this.input.value = this.shown;
   }
 
-  /** Names that begin with what was typed come before those that hold it. */
+  /** Names that begin with what was typed come before those that hold it, short ones before long ones. */
   offer(all = false) {
     const typed = all ? "" : this.input.value.trim().toUpperCase().replace("/", "");
-    const begin = this.symbols.filter((name) => name.toUpperCase().startsWith(typed));
-    const hold = typed ? this.symbols.filter((name) => name.toUpperCase().indexOf(typed) > 0) : [];
+    const [begin, hold] = [[], []];
+    for (const name of this.symbols) {
+      const at = name.toUpperCase().indexOf(typed);
+      if (at === 0) begin.push(name);
+      else if (at > 0) hold.push(name);
+    }
+    if (typed) for (const names of [begin, hold]) names.sort((one, other) => one.length - other.length); // stable: else by name
     this.found = [...begin, ...hold];
     this.at = all ? Math.max(0, this.found.indexOf(this.shown)) : 0;
-    const from = Math.max(0, Math.min(this.at - 3, this.found.length - SHOWN));
-    this.rows = this.found.slice(from, from + SHOWN).map((name, index) =>
-      el("li", { role: "option", "aria-selected": from + index === this.at, onpointerdown: (event) => this.take(name, event) }, name));
-    const more = this.found.length - this.rows.length;
-    const foot = this.found.length ? (more > 0 ? [el("li", { class: "mx-search-more" }, `${more} more`)] : []) : [el("li", { class: "mx-search-more" }, "no such symbol in the lake")];
-    this.list.replaceChildren(...this.rows, ...foot);
-    this.from = from;
+    this.from = this.at - 3;
+    this.draw();
     show(this.list, true);
     attr(this.input, "aria-expanded", true);
   }
 
+  /** The rows around the one that Enter takes: two thousand names are not drawn to see twelve. */
+  draw() {
+    const last = this.found.length - SHOWN;
+    this.from = Math.max(0, Math.min(this.from, last, this.at), Math.min(this.at - SHOWN + 1, last));
+    const rows = this.found.slice(this.from, this.from + SHOWN).map((name, index) => el(
+      "li", { role: "option", id: `mx-search-${index}`, "aria-selected": this.from + index === this.at, "aria-posinset": this.from + index + 1, "aria-setsize": this.found.length, onpointerdown: (event) => this.take(name, event) }, name,
+    ));
+    const place = `${this.from + 1}–${this.from + rows.length} of ${this.found.length.toLocaleString("en-US")}`;
+    const foot = !rows.length ? "no such symbol in the lake" : this.found.length > SHOWN ? `${place} · type, ↑ ↓ or scroll` : "";
+    this.list.replaceChildren(...rows, ...(foot ? [el("li", { class: "mx-search-more" }, foot)] : []));
+    attr(this.input, "aria-activedescendant", rows.length ? `mx-search-${this.at - this.from}` : null);
+  }
+
+  /** Look further down the names, or up; what Enter takes goes along where it would be lost from sight. */
+  scroll(rows) {
+    this.from = Math.max(0, Math.min(this.from + rows, this.found.length - SHOWN));
+    this.at = Math.max(this.from, Math.min(this.from + SHOWN - 1, this.at));
+    this.draw();
+  }
+
   key(event) {
     event.stopPropagation();
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: SHOWN, PageUp: -SHOWN }[event.key];
     if (event.key === "Escape") this.input.blur();
     else if (event.key === "Enter" && this.found?.length) this.take(this.found[this.at], event);
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    else if (steps) {
       event.preventDefault();
-      if (this.list.hidden) this.offer(true);
-      const last = this.from + this.rows.length - 1;
-      this.at = Math.max(this.from, Math.min(last, this.at + (event.key === "ArrowDown" ? 1 : -1)));
-      this.rows.forEach((row, index) => attr(row, "aria-selected", this.from + index === this.at));
+      if (this.list.hidden) return this.offer(true);
+      this.at = Math.max(0, Math.min(this.found.length - 1, this.at + steps));
+      this.draw();
     }
+    return undefined;
   }
 
   take(name, event) {

@@ -7,7 +7,7 @@ import { Candles } from "./candles.js";
 import { lasting, moment, shortly } from "./times.js";
 
 export const [SHORTEST, LONGEST] = [10, 2000]; // bars in a window
-const EDGE = 7; // pixels around an edge that take hold of it
+const [EDGE, FINGER] = [7, 22]; // pixels around an edge that take hold of it, by a mouse and by a finger
 const STILL = 4; // pixels below which a press is no drag
 const SETTLING = "settling"; // the chart has not drawn its new bars yet, so where it looks is not known
 const SHOWN = 360; // bars that fit on the screen at first
@@ -149,24 +149,28 @@ export class Stage {
     const at = this.edges();
     let part = "new";
     if (at && inside) {
-      if (Math.abs(x - at.left) <= EDGE) part = "start";
-      else if (Math.abs(x - at.right) <= EDGE) part = "end";
+      const reach = event.pointerType === "touch" ? FINGER : EDGE;
+      const [left, right] = [Math.abs(x - at.left), Math.abs(x - at.right)];
+      if (Math.min(left, right) <= reach) part = left < right ? "start" : "end";
       else if (x > at.left && x < at.right) part = "all";
     }
     return { x, bar, part, inside };
   }
 
   press(event) {
+    if (!event.isPrimary) return this.finish(); // two fingers zoom
     const at = this.spot(event);
-    if (!at?.inside || (event.button !== 0 && event.button !== 1)) return;
+    if (!at?.inside || (event.button !== 0 && event.button !== 1)) return undefined;
     if (event.button === 1) event.preventDefault();
     const range = this.candles.scale.getVisibleLogicalRange();
     const part = event.shiftKey || event.button === 1 ? "pan" : at.part;
     this.drag = { part, from: at, range, window: this.window && this.span(), moved: false };
     this.area.setPointerCapture(event.pointerId);
+    return undefined;
   }
 
   move(event) {
+    if (!event.isPrimary) return;
     const at = this.spot(event);
     const { drag } = this;
     if (!drag) {
@@ -190,7 +194,7 @@ export class Stage {
   }
 
   release(event) {
-    if (!this.drag) return;
+    if (!this.drag || !event.isPrimary) return;
     this.area.releasePointerCapture(event.pointerId);
     this.area.focus({ preventScroll: true });
     this.finish();

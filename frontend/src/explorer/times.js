@@ -8,6 +8,12 @@ export function moment(ms) {
   return `${day(ms)} ${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}`;
 }
 
+/** Milliseconds of a time as somebody wrote it; UTC where no zone is named, wherever the browser stands. */
+export function fromUtc(written) {
+  const at = written.trim().replace(" ", "T");
+  return Date.parse(/T[^Z+-]*$/i.test(at) ? `${at}Z` : at);
+}
+
 /** `2026-06-09` */
 export function day(ms) {
   return new Date(ms).toISOString().slice(0, 10);

@@ -44,7 +44,7 @@ export class Top {
       el("div", { class: "mx-clock" }, this.time, el("span", { class: "mx-zone" }, "UTC")),
     );
     for (const pill of [this.took, this.busy, this.source, this.interval]) show(pill, false);
-    Object.assign(this, { offset: 0, close: null, step: 60_000 });
+    Object.assign(this, { offset: 0, close: null, step: 60_000, doing: "" });
   }
 
   hello({ symbols, intervals, interval, simulated }) {
@@ -82,7 +82,9 @@ export class Top {
     text(this.took, took === undefined ? `matches in ${Math.round(search)} ms` : `${Math.round(search)} ms · verdict ${Math.round(took)} ms`);
   }
 
+  /** What the kernel is busy with, so that nothing is answered before it is done. */
   works(words) {
+    this.doing = words;
     show(this.busy, Boolean(words));
     text(this.busy, words);
   }

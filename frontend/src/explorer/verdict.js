@@ -26,6 +26,7 @@ export class Verdict {
   }
 
   clear() {
+    this.bare = true; // no answer stands here
     this.level("none");
     text(this.window, "none yet");
     text(this.when, "W draws one at the last bar");
@@ -54,11 +55,17 @@ export class Verdict {
     text(this.size, `${window.length} bars · ${lasting(window.length * step)}`);
   }
 
-  waits() {
+  /** An older answer stays in sight meanwhile, unless it takes so long that the reason is worth more. */
+  waits(words = "") {
     this.level("waiting");
+    if (!words && !this.bare) return;
+    this.bare = true;
+    this.say("Searching…", words);
+    this.rows([]);
   }
 
   found(message, step) {
+    this.bare = false;
     const [head, ...rest] = message.verdict.split(": ");
     const [word, side] = head.split(", ");
     const { edge, survives, asked, q_value: q } = message;
@@ -76,6 +83,7 @@ export class Verdict {
   }
 
   refused(words) {
+    this.bare = true;
     this.level("refused");
     this.say("No answer", words);
     this.rows([]);
