@@ -27,7 +27,7 @@ lab: setup  ## JupyterLab with the notebooks (ARGS passed on)
 
 test: setup  ## every test (ARGS passed on to pytest)
 	@$(call BOOTSTRAP,--browser)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash: setup  ## kill -9 at every await of the order path, restart, compare (ARGS="--sample 20 --seed 7")
 	@$(BIN)/python -m tests.crash --all $(ARGS)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.patient import PatientLoop
+
 SEED_VARIABLE = "MEXCLAB_TEST_SEED"
 
-hypothesis.settings.register_profile("mexclab", deadline=None, print_blob=True, derandomize=False)
+# neither an example nor the drawing of it is timed: the machine may have other things to do
+hypothesis.settings.register_profile(
+    "mexclab",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+    derandomize=False,
+)
 hypothesis.settings.register_profile(
     "thorough", hypothesis.settings.get_profile("mexclab"), max_examples=1000
 )
@@ -28,13 +38,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = seed
 
 
-# minutes in which one worker mostly waits: begun last they would keep the other one waiting, too
-LONG = ("test_demo", "test_watch")
+def pytest_asyncio_loop_factories() -> Mapping[str, type[PatientLoop]]:
+    """Every asynchronous test runs on a loop that a stalled machine cannot hurry."""
+    return {"patient": PatientLoop}
+
+
+# what takes minutes; begun last, one of them would keep a worker busy while the other has nothing left to do,
+# and side by side they would be in each other's way
+LONG = (
+    "test_crash_sample", "test_demo", "test_watch", "test_engine", "test_live", "test_sagas_dying",
+    "test_docs", "test_soak", "test_halt_file", "test_api_fuzz", "test_notebooks", "test_storm",
+    "test_orders_api", "test_stopping", "test_planted_secrets", "test_halt_sample", "test_rehearse",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin what takes longest first; the order within a file stays."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    """Begin what takes longest first, and with it what was planned by the hour; the order in a file stays."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
 
 
 def pytest_report_header() -> str:

@@ -22,7 +22,7 @@ import httpx
 from mexclab.domain.clock import DAY, HOUR, MINUTE
 from mexclab.venues.simulator.scenario import Fate, ListingScript, listing_day_script
 
-LONGEST_S = 60
+LONGEST_S = 120
 SEEDS = 20_000  # a minute of every hour has one below 2,200
 
 
@@ -61,12 +61,12 @@ class Simulator:
     told: Path
 
     def post(self, name: str, **body: Any) -> httpx.Response:
-        reply = httpx.post(f"{self.url}/simulator/{name}", json=body, timeout=10)
+        reply = httpx.post(f"{self.url}/simulator/{name}", json=body, timeout=LONGEST_S)
         assert reply.status_code == 200, reply.text
         return reply
 
     def state(self) -> dict[str, Any]:
-        reply: dict[str, Any] = httpx.get(f"{self.url}/simulator/state", timeout=10).json()
+        reply: dict[str, Any] = httpx.get(f"{self.url}/simulator/state", timeout=LONGEST_S).json()
         return reply
 
     @property
@@ -80,7 +80,7 @@ class Simulator:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(LONGEST_S)
 
 
 @contextmanager

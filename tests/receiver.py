@@ -14,7 +14,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; ``after_s`` late, and a byte of its head every ``drip_s``, if that is above 0."""
+    """One answer; ``after_s`` late, and a byte of its head every ``drip_s``, if that is above 0.
+
+    One that drips never comes to an end of its own.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -31,6 +34,7 @@ class Receiver:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     heads: list[dict[str, str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def ids(self) -> list[str]:
@@ -53,12 +57,13 @@ def receiver(*replies: Reply) -> Iterator[Receiver]:
     try:
         yield told
     finally:
+        told.over.set()  # nobody waits for an answer any more
         server.shutdown()
         server.server_close()
         thread.join(5)
 
 
-def until(holds: Callable[[], bool], within_s: float = 20.0, told: Callable[[], Any] = str) -> None:
+def until(holds: Callable[[], bool], within_s: float = 60.0, told: Callable[[], Any] = str) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + within_s
     while not holds():
@@ -76,12 +81,12 @@ def _handler(told: Receiver) -> type[BaseHTTPRequestHandler]:
             told.heads.append({name.lower(): value for name, value in self.headers.items()})
             told.bodies.append(json.loads(body))
             reply = told.replies.pop(0) if told.replies else Reply()
-            time.sleep(reply.after_s)
+            told.over.wait(reply.after_s)
             try:
                 if reply.drip_s:
-                    for byte in b"HTTP/1.1 200 OK" + b"x" * 100:
-                        self.wfile.write(bytes([byte]))
-                        time.sleep(reply.drip_s)
+                    self.wfile.write(b"HTTP/1.1 200 OK")
+                    while not told.over.wait(reply.drip_s):
+                        self.wfile.write(b"x")
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)

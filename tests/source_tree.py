@@ -102,13 +102,17 @@ def _imports(module: Module) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
             yield Import(module, _absolute(module, node), names, node.lineno)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {
-            "import_module",
-            "importlib.import_module",
-        }:
+        elif isinstance(node, ast.Call) and _called(node) == "import_module":
             target = node.args[0] if node.args else None
             if isinstance(target, ast.Constant) and isinstance(target.value, str):
                 yield Import(module, target.value, (), node.lineno)
+
+
+def _called(call: ast.Call) -> str:
+    """The last name of what is called."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _run_code(node: ast.AST) -> Iterator[ast.AST]:
@@ -173,7 +177,7 @@ def broad_handlers(tree: ast.AST) -> Iterator[int]:
             raises = isinstance(last, ast.Raise) and last.exc is None
             if not raises and any(each is None or ast.unparse(each) in broad for each in caught):
                 yield node.lineno
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+        elif isinstance(node, ast.Call) and _called(node).endswith("suppress"):
             yield from (node.lineno for each in node.args if ast.unparse(each) in broad)
 
 

@@ -102,6 +102,7 @@ def test_orders_of_others_and_disputes_are_shown_beside_ours() -> None:
     assert "never touched" in text
     assert "C02__9" in text
     assert "YUSDT: sold twice" in text
+    assert "mexclab reconcile --accept SYMBOL --why TEXT" in text
     assert "until a person resumes" in text
 
 
@@ -139,11 +140,27 @@ def test_without_a_desk_it_is_one_line_that_says_how_to_start_one(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        ("orders", "lab.events()"), ("snipes", "lab.snipes()"),
+        ("post-mortems", "lab.post_mortem()"), ("post-mortems", "`mexclab run snipe_post_mortem`"),
+    ],
+)  # fmt: skip
+def test_without_a_desk_what_the_ledger_tells_is_read_elsewhere(
+    tmp_path: Path, words: str, instead: str
+) -> None:
+    _, _, elsewhere = one_line(run(tmp_path, words), 6).partition("Without one the ledger is read by")
+    assert instead in elsewhere
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["exit", "s-1", "why"], "give at least one of --preset"),
         (["exit", "s-1", "why", "--stop-loss", "much"], "--stop-loss 'much' is no number"),
         (["exit", "s-1", "why", "--trailing", "NaN"], "--trailing 'NaN' is no number"),
+        (["reconcile", "--accept", "ABCUSDT"], "--accept needs --why"),
+        (["reconcile", "--why", "sold by hand"], "--why is the reason of --accept"),
         (["strategy", "set", "attempts", "--why", "x"], "'attempts' is not NAME=VALUE"),
         (["strategy", "import", "nowhere", "--why", "x"], "no preset is called 'nowhere'"),
     ],

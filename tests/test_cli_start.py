@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from mexclab import __version__
 from mexclab.cli import app
 
 BUDGET_CPU_S = 0.6
@@ -40,6 +41,12 @@ def cpu_of(arguments: tuple[str, ...]) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, words
     return usage.ru_utime + usage.ru_stime
+
+
+def test_the_version_is_told() -> None:
+    program = Path(sys.executable).with_name("mexclab")
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"mexclab {__version__}\n"
 
 
 @pytest.mark.parametrize("path", list(commands()), ids=lambda path: " ".join(("mexclab", *path)))

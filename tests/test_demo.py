@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(400)
-
 SECONDS = "12"
 
 
@@ -38,7 +36,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def played(folder: Path, *more: str) -> dict[str, object]:
     done = subprocess.run(
-        command(*more), env=environment(folder), capture_output=True, text=True, timeout=300
+        command(*more), env=environment(folder), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.strip().splitlines()) == 1, (
@@ -82,25 +80,60 @@ def test_the_demo_detects_snipes_refuses_and_accounts_for_everything(folder: Pat
     assert ledger_of(folder) == first, "the same seed writes the same ledger, event by event"
 
 
-def test_a_demo_that_is_killed_with_positions_open_recovers_and_finishes(folder: Path) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command("--seed", "7"), env=environment(folder), **pipes)
+def test_a_demo_goes_on_after_it_was_killed_with_positions_open_and_after_its_simulator_died(
+    folder: Path,
+) -> None:
+    process = begun(folder)
     wait_for_a_position(folder, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    process = begun(folder)
+    wait_for_a_position(folder, process)
+    holder = int((folder / "demo" / "paper" / "lock").read_text())  # the simulator's process
+    os.kill(holder, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "the simulator ended by signal 9" in said.splitlines()[-1]
+    assert "`mexclab demo` starts both again" in said.splitlines()[-1]
     outcome = played(folder)
     assert outcome["unreconciled"] == 0
     assert outcome["listings"] == 8
     assert outcome["entered"] + sum(outcome["refused"].values()) + outcome["missed"] == 8
     kinds = [kind for kind, _, _ in ledger_of(folder)]
-    assert kinds.count("DaemonStarted") == 2
-    assert kinds.count("Reconciled") >= 2
+    assert kinds.count("DaemonStarted") == 3
+    assert kinds.count("Reconciled") >= 3
+
+
+def test_a_second_demo_on_the_same_folder_is_refused_before_it_says_that_it_goes_on(folder: Path) -> None:
+    from mexclab.config import load_settings
+    from mexclab.store.ledger import PostgresLedger
+    from mexclab.store.postgres import connect
+
+    demo = folder / "demo"
+    demo.mkdir()
+    written = {"seed": 7, "seconds": 12, "venue_ns": 1, "wall_ns": 1, "finished": False}
+    (demo / "show.json").write_text(json.dumps(written))
+    database = connect(None, load_settings(environ={"MEXCLAB_DATA": str(demo)}).settings.data)
+    running = PostgresLedger.open(database)
+    try:
+        done = subprocess.run(command(), env=environment(folder), capture_output=True, text=True, timeout=120)
+    finally:
+        running.close()
+        database.close()
+    assert done.returncode == 4, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "going on" not in done.stderr
+
+
+def begun(folder: Path) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command("--seed", "7"), env=environment(folder), **pipes)
 
 
 def wait_for_a_position(folder: Path, process: subprocess.Popen[str]) -> None:
     import httpx
 
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()[-2000:]
         try:

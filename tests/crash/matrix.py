@@ -41,6 +41,8 @@ REASONS = (
     ("*._give_up_unsent#*", "only where a restart takes less than the second before the shot"),
     ("*.shots.release#1 *", "only where a halt and a shot meet within microseconds"),
     ("*.Engine.act#1 *", "only where a fill is told after the snipe was given up"),
+    ("*.PostgresLedger.append#2 *", "only where an append is cancelled"),
+    ("*.write_off.*", "only where a person writes off what is gone"),
     ("replay.*", "only where time is stepped"),
     ("*._plugin#*", "only with a strategy of somebody else's"),
     ("*.mismatches#*", "only where the venue's balances are not the ledger's"),

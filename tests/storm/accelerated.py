@@ -65,3 +65,6 @@ class MachineClock:
 
     def lateness_ns(self, at_ns: int) -> int:
         return self.now_ns() - at_ns
+
+    def was_set(self) -> bool:
+        return False

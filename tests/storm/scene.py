@@ -28,33 +28,19 @@ from mexclab.venues.mexc.market_data import MarketData
 from mexclab.venues.mexc.signing import Signer
 from mexclab.venues.mexc.venue import MexcVenue
 from mexclab.venues.orders import Phase
-from mexclab.venues.simulator.pools import Pools, ServerTerms
+from mexclab.venues.simulator.pools import ServerTerms
 from mexclab.venues.simulator.scenario import Fate, ListingScript, listing_day_script
-from mexclab.venues.simulator.server import SimulatorServer
 from mexclab.venues.simulator.terms import PAPER_ACCOUNT
 from mexclab.venues.simulator.world import World, WorldTerms
 from tests.storm.accelerated import AcceleratedLoop, MachineClock
 from tests.storm.books import WatchedLedger
 from tests.storm.weather import Weather
-from tests.wire.conftest import Wire
+from tests.wire.conftest import LoopServer, Wire
 
 START_NS = 20_700 * DAY + 3 * 3600 * SECOND
 PATIENCE = 3000  # the venue's and ours: a storm asks in minutes what a day asks in hours
 AGAIN_S = (1.0, 2.0, 4.0)  # until a desk that could not start is started again; the last one repeats
 STARTS = 90
-
-
-class StormServer(SimulatorServer):
-    """The simulator's server on the loop's clock instead of the machine's."""
-
-    def __init__(self, world: World, terms: ServerTerms, loop: AcceleratedLoop) -> None:
-        super().__init__(world, terms)
-        self._passed_ns = loop.passed_ns
-        self._from_ns = loop.passed_ns()
-        self.pools = Pools(terms, loop.time)
-
-    def _true_ns(self) -> int:
-        return self._anchor_ns + self._passed_ns() - self._from_ns
 
 
 def listed(world: World, weather: Weather) -> None:
@@ -226,7 +212,7 @@ async def staged(weather: Weather) -> AsyncIterator[StormDesk]:
     world = World(WorldTerms(START_NS, seed=weather.seed, pairs=(), past_days=1))
     listed(world, weather)
     terms = ServerTerms(ip_weight_10s=PATIENCE, uid_weight_10s=PATIENCE, latency_ms_median=weather.latency_ms)
-    server = StormServer(world, terms, loop)
+    server = LoopServer(world, terms, loop)
     await server.start()
     symbol = scripts_of(weather)[0].symbol
     wrong_ns = round(weather.machine_ms * MILLISECOND)

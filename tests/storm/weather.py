@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, get_args
 
+from mexclab.trading.entries import NOT_OPEN_YET
 from mexclab.venues.simulator.fault_plan import ActName, FaultPlan, FrameKind, RequestKind, plan_of
 
 Preset: TypeAlias = Literal["conservative", "balanced", "aggressive"]
@@ -205,7 +206,9 @@ def _details(chance: random.Random, kind: RequestKind | FrameKind, lies: bool) -
         case RequestKind.HTML:
             return {"status": chance.choice((500, 502, 503)), "handled": chance.random() < 0.5}
         case RequestKind.REFUSE:
-            return {**chance.choice(WORDS), "handled": False}
+            word = chance.choice(WORDS)
+            # a venue that lies calls an order too early that it has taken
+            return {**word, "handled": lies and word["code"] in NOT_OPEN_YET}
         case RequestKind.TRUNCATED_JSON | FrameKind.CUT | FrameKind.TRUNCATED_FRAME:
             return {"keep": chance.uniform(0.0, 0.95)}
     return {}
