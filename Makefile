@@ -25,9 +25,10 @@ demo: setup  ## the whole desk on simulated listings: no key, no network (ARGS="
 lab: setup  ## JupyterLab with the notebooks (ARGS passed on)
 	@$(BIN)/mexclab lab $(ARGS)
 
+# One worker more than two cores: a quarter of the time tests wait, for a process or for a silence.
 test: setup  ## every test (ARGS passed on to pytest)
 	@$(call BOOTSTRAP,--browser)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash: setup  ## kill -9 at every await of the order path, restart, compare (ARGS="--sample 20 --seed 7")
 	@$(BIN)/python -m tests.crash --all $(ARGS)

@@ -29,7 +29,7 @@ class LimitSettings(Group):
         default=Decimal("0.10"),
         gt=0,
         le=1,
-        description="fall of equity from its peak that stops entries, fraction",
+        description="fall of equity from its highest realised value that stops entries, fraction",
     )
     orders_per_s: int = Field(
         default=5, ge=1, le=12, description="orders a second at most; the venue's own limit is 12"

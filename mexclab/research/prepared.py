@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -128,8 +129,12 @@ class PreparedLengths:
         return f"{', '.join(told) or 'nothing'} kept in {self.nbytes:,} of {self._limit:,} bytes"
 
 
-def _memory_bytes() -> float:
-    """What the machine has; no limit where it does not tell."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return float("inf")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
+    """What the machine has, or the container if it may take less; no limit where neither tells."""
+    told = [float("inf")]
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        told.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroup v2 and v1
+        with suppress(OSError, ValueError):  # not there, or "max"
+            told.append(int((cgroup / name).read_text()))
+    return min(told)

@@ -37,7 +37,8 @@ def losses(case: Case) -> Iterator[Line]:
     yield (
         "drawdown", fall, limits.drawdown, "fraction", fall >= limits.drawdown,
         lambda: (f"{fall:.4f}", str(limits.drawdown),
-                 f"equity is {fall:.1%} below its peak{without}; the limit is {limits.drawdown:.1%}"),
+                 f"equity is {fall:.1%} below its highest realised value{without}; "
+                 f"the limit is {limits.drawdown:.1%}"),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.similarity_truth import FLOOR, MINUTE_NS, identical, random_query, rough_panel
+from mexclab.research import prepared
 from mexclab.research.activity import ActivityFloor
 from mexclab.research.prepared import QUERIES_TO_FILL, PreparedLength, PreparedLengths
 from mexclab.research.prepared_kernels import room_to_keep
@@ -220,3 +221,15 @@ def test_what_a_scan_that_failed_was_to_write_is_not_read() -> None:
     with prepared.scanning(np.arange(2), QUERIES_TO_FILL) as (given, ready):
         assert given.tolist() == [0, 1]
         assert not ready.any()
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_container_that_may_take_less_than_the_machine_has_is_what_counts(
+    name: str, tmp_path: Path
+) -> None:
+    free = prepared._memory_bytes(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("1000000\n")
+    assert prepared._memory_bytes(tmp_path) == 1_000_000 < free
+    (tmp_path / name).write_text("max\n")
+    assert prepared._memory_bytes(tmp_path) == free
