@@ -17,7 +17,7 @@ export class TopBar {
     this.mode = el("span", { class: "mx-mode", "data-mode": "none", title: "Mode not known: the daemon has told nothing yet" }, "–");
     this.venue = el("span", { class: "mx-venue" }, "");
     this.time = el("span", { class: "mx-time" }, "--:--:--");
-    this.zone = el("span", { class: "mx-zone" }, "UTC");
+    this.day = el("span", { class: "mx-zone mx-day" });
     this.speed = el("span", { class: "mx-pill", title: "Venue seconds per second of yours" });
     this.age = el("span", { class: "mx-pill mx-age", title: "Age of what is shown, measured in this browser" });
     this.health = el("span", { class: "mx-pill mx-health", role: "status", "aria-label": "Health" });
@@ -29,7 +29,7 @@ export class TopBar {
       this.mode,
       el("nav", { class: "mx-views", "aria-label": "Pages" }, ...this.views, explorer),
       this.venue,
-      el("div", { class: "mx-clock" }, this.time, this.zone),
+      el("div", { class: "mx-clock" }, this.time, el("span", { class: "mx-zone" }, "UTC"), this.day),
       el("div", { class: "mx-pills" }, this.speed, this.age, this.health),
       this.halt,
     );
@@ -61,7 +61,7 @@ export class TopBar {
     const old = venue.age();
     if (old !== null) {
       text(this.time, clock(venue.now()));
-      text(this.zone, `UTC · ${day(venue.now())}`);
+      text(this.day, `· ${day(venue.now())}`);
     }
     const level = old === null ? "none" : old > STALE_MS ? "bad" : old > OLD_MS ? "warn" : "good";
     attr(this.age, "data-level", level);

@@ -263,6 +263,7 @@ def test_nothing_overlaps_is_cut_or_scrolls_sideways(visit: Visit, size: tuple[i
     visit.page.set_viewport_size({"width": size[0], "height": size[1]})
     visit.page.wait_for_timeout(600)
     faults = visit.page.evaluate(FAULTS)
+    assert visit.page.locator(".mx-zone", has_text="UTC").first.is_visible(), "a clock without its zone"
     visit.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     cleared(visit)
     assert faults == []

@@ -100,6 +100,7 @@ def test_a_page_that_was_told_nothing_states_nothing(page: Page, view: str, size
         f"{name} – not known yet" for name in ("Next opening", "Armed", "At risk", "Profit today", "Held")
     ]
     assert words(page, ".mx-mode") == "–"
+    assert words(page, ".mx-clock").endswith("UTC"), "a clock without its zone"
     assert "No trading daemon answers" in words(page, ".mx-banner[data-level=warn]")
     shown = page.locator(".mx-panel:visible").all_inner_texts()
     first = [" ".join(panel.split()) for panel in shown]
